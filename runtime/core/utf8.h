@@ -1,0 +1,52 @@
+/* UTF-8, checked as RFC 3629 says: no overlong forms, no surrogates, nothing above U+10FFFF. Pure. */
+#ifndef AISYS_CORE_UTF8_H
+#define AISYS_CORE_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Bytes of the character at @at, of which at most @bytes may be read: 1 to 4, 0 when it is not
+ * UTF-8. Stops at a NUL by itself, so that @bytes may overstate what a C string holds. */
+static inline size_t aisys_utf8_char(const unsigned char *at, size_t bytes)
+{
+    const unsigned char c = bytes > 0 ? at[0] : 0xff;
+    size_t n;
+
+    if (c < 0x80)
+        return 1;
+    if (c < 0xc2 || c > 0xf4)
+        return 0;
+    n = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    if (bytes < n || (at[1] & 0xc0) != 0x80)
+        return 0;
+    if ((c == 0xe0 && at[1] < 0xa0) || (c == 0xed && at[1] > 0x9f) || (c == 0xf0 && at[1] < 0x90) ||
+        (c == 0xf4 && at[1] > 0x8f))
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
+/* Length of the longest prefix of @text that is UTF-8: @bytes when all of it is. */
+static inline size_t aisys_utf8_valid_bytes(const char *text, size_t bytes)
+{
+    const unsigned char *const from = (const unsigned char *)text;
+    size_t at = 0;
+
+    while (at < bytes) {
+        const size_t n = aisys_utf8_char(from + at, bytes - at);
+
+        if (n == 0)
+            break;
+        at += n;
+    }
+    return at;
+}
+
+static inline bool aisys_utf8_valid(const char *text, size_t bytes)
+{
+    return aisys_utf8_valid_bytes(text, bytes) == bytes;
+}
+
+#endif
