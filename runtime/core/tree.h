@@ -23,6 +23,9 @@
 #define AISYS_TREE_DEPTH_MAX 64
 #define AISYS_TREE_NODES_MAX 200000
 
+/* Outcome of a parser or reader: the input is refused, the diag says why. */
+#define AISYS_TREE_INVALID 1
+
 /* What a parser accepts; it checks before it allocates. */
 struct aisys_tree_limits {
     size_t bytes; /* of text */
