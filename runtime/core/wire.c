@@ -420,8 +420,20 @@ int aisys_wire_open(const void *data, size_t bytes, struct aisys_wire_frame *ret
     }
     if (count != header.count)
         return wire_fail(ret_fault, AISYS_WIRE_BAD_COUNT, FRAME_count_AT, header.count);
+    header.pieces = pieces > 0;
     *ret_frame = header;
     return 0;
+}
+
+int aisys_wire_open_header(const void *data, size_t bytes, struct aisys_wire_frame *ret_frame,
+    struct aisys_wire_fault *ret_fault)
+{
+    struct aisys_wire_frame header;
+    const int r = wire_check_header(data, bytes, &header, ret_fault);
+
+    if (r == 0)
+        *ret_frame = header;
+    return r;
 }
 
 void aisys_wire_reader_init(
