@@ -585,7 +585,7 @@ struct MHD_Daemon *http_daemon_start(struct aisys_http_server *server)
     return MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0,
         NULL, NULL, http_on_access, server, MHD_OPTION_EXTERNAL_LOGGER, http_on_log, server,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, 2 * server->options.header_bytes_max + 8192,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, 2 * server->options.header_bytes_max + 4096,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->options.connections_max + 1,
         MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, server,
         MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, server, MHD_OPTION_URI_LOG_CALLBACK,

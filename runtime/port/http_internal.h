@@ -3,6 +3,7 @@
  *     http_port.c    the server: listening, the loop, time, close
  *     http_conn.c    a connection's life, as libmicrohttpd's callbacks tell it
  *     http_answer.c  answers, refusals and streams
+ *     http_watch.c   clients that leave, or that do not stop sending
  *
  * Life of a connection (a slot of the server's table):
  *
@@ -135,9 +136,13 @@ struct aisys_http_server {
 void http_server_due(struct aisys_http_server *server, uint64_t at_ms);
 void http_server_run(struct aisys_http_server *server);
 void http_server_again(struct aisys_http_server *server);
+
+/* http_watch.c */
 void http_server_watch(struct http_conn *conn);
 void http_server_unwatch(struct http_conn *conn);
 void http_server_linger(struct aisys_http_server *server, int fd);
+void http_linger_end(struct http_linger *linger);
+void http_server_on_watch(uv_poll_t *poll, int status, int events);
 
 /* http_conn.c */
 struct MHD_Daemon *http_daemon_start(struct aisys_http_server *server);

@@ -33,7 +33,7 @@
  * Threads: the loop thread only. Callbacks come from the loop; inside them every function here may
  *          be called.
  * Errors:  0, negative errno, or AISYS_HTTP_*.
- * Memory:  connections_max connections of about 2 * header_bytes_max + 9 KiB each at most, bodies
+ * Memory:  connections_max connections of about 2 * header_bytes_max + 5 KiB each at most, bodies
  *          of at most bodies_bytes_max together, streams_max streams of stream_bytes_max each.
  * Times:   milliseconds.
  * Names:   addresses are numeric; nothing here resolves a name. */
@@ -88,7 +88,7 @@ struct aisys_http_options {
     uint32_t connections_max;          /* [256], at most 65535 */
     uint32_t connections_per_peer_max; /* [connections_max] */
     uint32_t streams_max;              /* [32] */
-    size_t header_bytes_max;           /* [16 KiB] request line and headers */
+    size_t header_bytes_max;           /* [8 KiB] request line and headers */
     size_t body_bytes_max;             /* [24 MiB] */
     size_t bodies_bytes_max;           /* [4 * body_bytes_max] of all requests together */
     size_t stream_bytes_max;           /* [64 KiB] buffered for one client that does not read */
