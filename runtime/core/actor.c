@@ -25,16 +25,6 @@ const char *life_name(enum life life)
     return names[life];
 }
 
-struct aisys_actor *actor_find(const struct aisys_core *core, struct aisys_id id)
-{
-    struct aisys_actor *actor;
-
-    if (id.node != core->node)
-        return NULL;
-    actor = table_get(&core->actors, id.slot);
-    return actor && actor->generation == id.generation && actor->life != LIFE_FREE ? actor : NULL;
-}
-
 struct aisys_id aisys_self(const struct aisys_actor *self)
 {
     return actor_id(self);
@@ -43,6 +33,11 @@ struct aisys_id aisys_self(const struct aisys_actor *self)
 const char *aisys_name(const struct aisys_actor *self)
 {
     return self->name ? self->name : "";
+}
+
+struct aisys_actor *aisys_core_actor(const struct aisys_core *core, struct aisys_id id)
+{
+    return actor_find(core, id);
 }
 
 struct aisys_core *aisys_core_of(const struct aisys_actor *actor)

@@ -140,6 +140,8 @@ void aisys_core_job_ended(struct aisys_job *job);
 
 /* ---- Looking at it -------------------------------------------------------------------------- */
 
+/* The actor with @id, for whoever acts in its name between turns; NULL: none. */
+struct aisys_actor *aisys_core_actor(const struct aisys_core *core, struct aisys_id id);
 struct aisys_core *aisys_core_of(const struct aisys_actor *actor);
 const struct aisys_env *aisys_core_env(const struct aisys_core *core);
 

@@ -51,8 +51,10 @@ struct message_pool {
 };
 
 /* NULL: no memory. The caller fills all but next, payload place and size class. */
-struct message *message_new(struct aisys_core *core, size_t bytes);
-void message_free(struct aisys_core *core, struct message *message);
+static inline struct message *message_new(struct aisys_core *core, size_t bytes);
+struct message *message_new_slowly(struct aisys_core *core, size_t bytes);
+static inline void message_free(struct aisys_core *core, struct message *message);
+void message_free_to_heap(struct aisys_core *core, struct message *message);
 size_t message_capacity(const struct message *message);
 void message_pool_deinit(struct aisys_core *core);
 
@@ -252,19 +254,21 @@ static inline bool actor_gated(const struct aisys_actor *actor)
     return actor->life == LIFE_STARTING || actor->life == LIFE_STOPPING;
 }
 
-struct aisys_actor *actor_find(const struct aisys_core *core, struct aisys_id id);
+static inline struct aisys_actor *actor_find(const struct aisys_core *core, struct aisys_id id);
 void actor_begin_start(struct aisys_actor *actor);
 void actor_begin_stop(struct aisys_actor *actor);
 int actor_do(struct aisys_actor *actor); /* what is in todo; returns as a handler does */
 void actor_fail(struct aisys_actor *actor, int error, const char *why);
 void actor_settle(
     struct aisys_actor *actor); /* after an activation: is a drain or a stop complete? */
-void actor_run_later(struct aisys_actor *actor);
+static inline void actor_run_later(struct aisys_actor *actor);
 
 /* ---- Mailboxes ------------------------------------------------------------------------------ */
 
-void mailbox_push(struct aisys_actor *actor, struct message *message); /* bounds were seen to */
-struct message *mailbox_pop(struct aisys_actor *actor);                /* by weight; NULL: empty */
+static inline void mailbox_push(
+    struct aisys_actor *actor, struct message *message);              /* bounds were seen to */
+static inline struct message *mailbox_pop(struct aisys_actor *actor); /* by weight; NULL: empty */
+struct message *mailbox_pop_weighed(struct aisys_actor *actor);
 struct message *mailbox_pop_end(struct aisys_actor *actor); /* the oldest end; NULL: none */
 struct message *mailbox_drop_oldest(
     struct aisys_actor *actor); /* the least important; not an end */
@@ -385,5 +389,114 @@ void dependencies_changed(
 /* Names. 0, -EEXIST, -ENOMEM. */
 int names_add(struct aisys_core *core, const char *text, uint32_t slot);
 void names_remove(struct aisys_core *core, const char *text);
+
+/* ---- The hot path ----------------------------------------------------------------------------- */
+
+#define likely(condition)   __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+#define MESSAGE_SMALL_BYTES 64u /* payload of the first size class */
+
+static inline struct message *message_new(struct aisys_core *core, size_t bytes)
+{
+    struct message *message = core->messages.free[0];
+
+    if (unlikely(bytes > MESSAGE_SMALL_BYTES || !message))
+        return message_new_slowly(core, bytes);
+    core->messages.free[0] = message->next;
+    message->seen.bytes = (uint32_t)bytes;
+    message->seen.data = bytes ? message->payload : NULL;
+    message->flags = 0;
+    return message;
+}
+
+static inline void message_free(struct aisys_core *core, struct message *message)
+{
+    struct message **list;
+
+    if (unlikely(message->size_class == MESSAGE_CLASS_HEAP)) {
+        message_free_to_heap(core, message);
+        return;
+    }
+    list = &core->messages.free[message->size_class];
+    message->next = *list;
+    *list = message;
+}
+
+static inline struct aisys_actor *actor_find(const struct aisys_core *core, struct aisys_id id)
+{
+    struct aisys_actor *actor;
+
+    if (unlikely(id.node != core->node || id.slot >= core->actors.touched))
+        return NULL;
+    actor = (struct aisys_actor *)(void *)core->actors.chunks[id.slot >> TABLE_CHUNK_SHIFT] +
+            (id.slot & (TABLE_CHUNK - 1));
+    return likely(actor->generation == id.generation && actor->life != LIFE_FREE) ? actor : NULL;
+}
+
+static inline void actor_run_later(struct aisys_actor *actor)
+{
+    struct aisys_core *core = actor->core;
+
+    if (actor->runnable)
+        return;
+    actor->runnable = true;
+    actor->run_next = NULL;
+    if (core->run_tail)
+        core->run_tail->run_next = actor;
+    else
+        core->run_head = actor;
+    core->run_tail = actor;
+    if (unlikely(!core->in_turn))
+        core->env->wake(core->env->ctx);
+}
+
+static inline void mailbox_push(struct aisys_actor *actor, struct message *message)
+{
+    struct message **tail = &actor->tail[message->priority];
+
+    if (*tail) {
+        message->next = (*tail)->next;
+        (*tail)->next = message;
+    } else {
+        message->next = message;
+    }
+    *tail = message;
+    actor->queued++;
+    actor->queued_bytes += message->seen.bytes;
+    if (message->kind == AISYS_ENVELOPE_END)
+        actor->ends_queued++;
+}
+
+/* Count @message out. */
+static inline void mailbox_took(struct aisys_actor *actor, const struct message *message)
+{
+    actor->queued--;
+    actor->queued_bytes -= message->seen.bytes;
+    if (message->kind == AISYS_ENVELOPE_END)
+        actor->ends_queued--;
+}
+
+static inline struct message *mailbox_take(struct aisys_actor *actor, unsigned priority)
+{
+    struct message *tail = actor->tail[priority];
+    struct message *oldest = tail->next;
+
+    if (oldest == tail)
+        actor->tail[priority] = NULL;
+    else
+        tail->next = oldest->next;
+    mailbox_took(actor, oldest);
+    return oldest;
+}
+
+static inline struct message *mailbox_pop(struct aisys_actor *actor)
+{
+    if (!actor->queued)
+        return NULL;
+    if (likely(!actor->tail[AISYS_HIGH] && !actor->tail[AISYS_LOW]))
+        return mailbox_take(actor, AISYS_NORMAL);
+    return mailbox_pop_weighed(actor);
+}
 
 #endif

@@ -8,51 +8,8 @@ static const uint8_t weights[PRIORITIES] = {
 };
 static const uint8_t serve_order[PRIORITIES] = { AISYS_HIGH, AISYS_NORMAL, AISYS_LOW };
 
-void mailbox_push(struct aisys_actor *actor, struct message *message)
+struct message *mailbox_pop_weighed(struct aisys_actor *actor)
 {
-    struct message **tail = &actor->tail[message->priority];
-
-    if (*tail) {
-        message->next = (*tail)->next;
-        (*tail)->next = message;
-    } else {
-        message->next = message;
-    }
-    *tail = message;
-    actor->queued++;
-    actor->queued_bytes += message->seen.bytes;
-    if (message->kind == AISYS_ENVELOPE_END)
-        actor->ends_queued++;
-}
-
-static void mailbox_took(struct aisys_actor *actor, const struct message *message)
-{
-    actor->queued--;
-    actor->queued_bytes -= message->seen.bytes;
-    if (message->kind == AISYS_ENVELOPE_END)
-        actor->ends_queued--;
-}
-
-static struct message *mailbox_take(struct aisys_actor *actor, unsigned priority)
-{
-    struct message *tail = actor->tail[priority];
-    struct message *oldest = tail->next;
-
-    if (oldest == tail)
-        actor->tail[priority] = NULL;
-    else
-        tail->next = oldest->next;
-    mailbox_took(actor, oldest);
-    return oldest;
-}
-
-struct message *mailbox_pop(struct aisys_actor *actor)
-{
-    if (!actor->queued)
-        return NULL;
-    if (!actor->tail[AISYS_HIGH] && !actor->tail[AISYS_LOW])
-        return mailbox_take(actor, AISYS_NORMAL);
-
     for (unsigned round = 0; round < 2; round++) {
         for (unsigned i = 0; i < PRIORITIES; i++) {
             const unsigned priority = serve_order[i];

@@ -3,7 +3,7 @@
 #include "internal.h"
 
 /* Payload sizes, so that a whole message is 128, 256, 1024 or 4096 bytes. */
-static const uint32_t class_bytes[MESSAGE_CLASSES] = { 64, 192, 960, 4032 };
+static const uint32_t class_bytes[MESSAGE_CLASSES] = { MESSAGE_SMALL_BYTES, 192, 960, 4032 };
 
 #define SLAB_BYTES (64u * 1024)
 #define CACHE_LINE 64u
@@ -59,7 +59,7 @@ static struct message *message_from_heap(struct aisys_core *core, size_t bytes)
     return message;
 }
 
-struct message *message_new(struct aisys_core *core, size_t bytes)
+struct message *message_new_slowly(struct aisys_core *core, size_t bytes)
 {
     struct message_pool *pool = &core->messages;
     const unsigned size_class = message_class(bytes);
@@ -81,17 +81,10 @@ struct message *message_new(struct aisys_core *core, size_t bytes)
     return message;
 }
 
-void message_free(struct aisys_core *core, struct message *message)
+void message_free_to_heap(struct aisys_core *core, struct message *message)
 {
-    if (!message)
-        return;
-    if (message->size_class == MESSAGE_CLASS_HEAP) {
-        core->messages.bytes -= sizeof(*message) + message->seen.bytes;
-        core_release(core, message);
-        return;
-    }
-    message->next = core->messages.free[message->size_class];
-    core->messages.free[message->size_class] = message;
+    core->messages.bytes -= sizeof(*message) + message->seen.bytes;
+    core_release(core, message);
 }
 
 size_t message_capacity(const struct message *message)

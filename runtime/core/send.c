@@ -34,18 +34,18 @@ static void mailbox_make_room(struct aisys_actor *to, size_t bytes)
     }
 }
 
-static int offer(struct aisys_core *core, struct aisys_actor *to, const struct parcel *parcel)
+static inline int offer(
+    struct aisys_core *core, struct aisys_actor *to, const struct parcel *parcel)
 {
     struct message *message;
 
     to->offered++;
-    if (__builtin_expect(!actor_takes_messages(to), 0)) {
+    if (unlikely(!actor_takes_messages(to))) {
         to->refused++;
         return AISYS_SEND_GONE;
     }
-    if (__builtin_expect(to->queued + to->reserved >= to->queued_max ||
-                             to->queued_bytes + parcel->payload.len > to->queued_bytes_max,
-            0)) {
+    if (unlikely(to->queued + to->reserved >= to->queued_max ||
+                 to->queued_bytes + parcel->payload.len > to->queued_bytes_max)) {
         if (to->drop_oldest && parcel->payload.len <= to->queued_bytes_max)
             mailbox_make_room(to, parcel->payload.len);
         if (to->queued + to->reserved >= to->queued_max ||
@@ -56,7 +56,7 @@ static int offer(struct aisys_core *core, struct aisys_actor *to, const struct p
         }
     }
     message = message_new(core, parcel->payload.len);
-    if (__builtin_expect(!message, 0)) {
+    if (unlikely(!message)) {
         to->refused++;
         return -ENOMEM;
     }
@@ -68,7 +68,7 @@ static int offer(struct aisys_core *core, struct aisys_actor *to, const struct p
     message->seen.reply = parcel->correlation;
     message->kind = parcel->kind;
     message->priority = parcel->priority;
-    if (__builtin_expect((to->offered & 63) == 0, 0)) {
+    if (unlikely((to->offered & 63) == 0)) {
         message->flags |= MESSAGE_SAMPLED;
         message->stamp = (uint32_t)(core->env->ticks() >> STAMP_SHIFT);
     }
@@ -105,23 +105,23 @@ static int send_by_link(struct aisys_core *core, struct aisys_id to, const struc
     return core->env->loopback(core->env->ctx, &envelope);
 }
 
-static int dispatch(struct aisys_core *core, struct aisys_id to, const struct parcel *parcel)
+static inline int dispatch(struct aisys_core *core, struct aisys_id to, const struct parcel *parcel)
 {
     struct aisys_actor *target;
 
-    if (__builtin_expect(parcel->payload.len > core->message_bytes_max, 0))
+    if (unlikely(parcel->payload.len > core->message_bytes_max))
         return AISYS_SEND_TOO_BIG;
     target = actor_find(core, to);
-    if (__builtin_expect(!target, 0)) {
+    if (unlikely(!target)) {
         core->unknown++;
         return AISYS_SEND_GONE;
     }
-    if (__builtin_expect(core->loopback, 0))
+    if (unlikely(core->loopback))
         return send_by_link(core, to, parcel);
     return offer(core, target, parcel);
 }
 
-int aisys_send_at(struct aisys_actor *self, struct aisys_id to, uint32_t type,
+static inline int send_at(struct aisys_actor *self, struct aisys_id to, uint32_t type,
     struct aisys_bytes payload, enum aisys_priority priority)
 {
     const struct parcel parcel = {
@@ -137,10 +137,16 @@ int aisys_send_at(struct aisys_actor *self, struct aisys_id to, uint32_t type,
     return dispatch(self->core, to, &parcel);
 }
 
+int aisys_send_at(struct aisys_actor *self, struct aisys_id to, uint32_t type,
+    struct aisys_bytes payload, enum aisys_priority priority)
+{
+    return send_at(self, to, type, payload, priority);
+}
+
 int aisys_send(
     struct aisys_actor *self, struct aisys_id to, uint32_t type, struct aisys_bytes payload)
 {
-    return aisys_send_at(self, to, type, payload, AISYS_NORMAL);
+    return send_at(self, to, type, payload, AISYS_NORMAL);
 }
 
 static int ask(struct aisys_actor *self, struct aisys_id to, uint8_t kind, uint32_t type,
@@ -154,7 +160,7 @@ static int ask(struct aisys_actor *self, struct aisys_id to, uint8_t kind, uint3
     struct op *op;
     int r = op_begin(self, OP_ASK, then, &op);
 
-    if (__builtin_expect(r != 0, 0))
+    if (unlikely(r != 0))
         return r;
     op->to = to;
     parcel = (struct parcel){
@@ -167,7 +173,7 @@ static int ask(struct aisys_actor *self, struct aisys_id to, uint8_t kind, uint3
         .payload = payload,
     };
     r = dispatch(core, to, &parcel);
-    if (__builtin_expect(r != 0, 0)) {
+    if (unlikely(r != 0)) {
         op_free(core, op);
         return r;
     }

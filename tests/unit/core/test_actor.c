@@ -199,11 +199,10 @@ static struct aisys_accounts accounts(struct aisys_id id)
 /* The actor itself, to act as it would in a handler. */
 static struct aisys_actor *actor(struct aisys_id id)
 {
-    struct aisys_actor_info info;
-    extern struct aisys_actor *actor_find(const struct aisys_core *core, struct aisys_id id);
+    struct aisys_actor *found = aisys_core_actor(stage.core, id);
 
-    assert_true(aisys_core_info(stage.core, id, &info));
-    return actor_find(stage.core, id);
+    assert_non_null(found);
+    return found;
 }
 
 static struct aisys_bytes text(const char *s)
