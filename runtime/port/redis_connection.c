@@ -66,7 +66,7 @@ static void connection_check_silence(struct redis_connection *conn)
             r = redis_stream_append(conn, &ping, 1);
             conn->pinging = r == 0;
         } else if (!conn->ops->push && !conn->head) {
-            r = redis_stream_submit(
+            r = redis_calls_submit(
                 conn, &(struct redis_submission){
                           .commands = &(struct aisys_redis_command){ .args = &ping, .arg_nr = 1 },
                           .command_nr = 1,
@@ -181,7 +181,7 @@ void redis_connection_fail(struct redis_connection *conn, int r, const char *for
     }
     snprintf(message, sizeof(message), was_ready ? "connection lost: %s" : "not connected: %s",
         conn->reason);
-    redis_stream_fail_all(conn, AISYS_UNAVAILABLE, message);
+    redis_calls_fail_all(conn, AISYS_UNAVAILABLE, message);
 }
 
 /* --- greeting --- */
@@ -445,7 +445,7 @@ void redis_connection_handle_closed(struct redis_connection *conn)
 {
     if (--conn->handle_nr > 0 || conn->state != AISYS_REDIS_CLOSING)
         return;
-    redis_stream_fail_all(conn, AISYS_CANCELLED, "the connection to Redis was closed");
+    redis_calls_fail_all(conn, AISYS_CANCELLED, "the connection to Redis was closed");
     redis_stream_deinit(conn);
     conn->ops->closed(conn->owner);
 }

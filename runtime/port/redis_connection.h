@@ -1,4 +1,5 @@
-/* One connection to one Redis server: its life (redis_connection.c) and its stream (redis_stream.c).
+/* One connection to one Redis server: its life (redis_connection.c), its socket (redis_stream.c) and
+ * those who wait for answers (redis_calls.c).
  *
  *     waiting     --back-off passed-->             connecting
  *     connecting  --socket connected-->            greeting
@@ -153,17 +154,42 @@ void redis_connection_on_connected(struct redis_connection *conn, int r);
 void redis_connection_on_greeting(
     struct redis_connection *conn, const struct aisys_redis_value *value);
 
-/* --- redis_stream.c --- */
+static inline uint64_t redis_now_ms(void)
+{
+    return uv_hrtime() / 1000000u;
+}
 
-uint64_t redis_now_ms(void);
+static inline void *redis_alloc(struct redis_connection *conn, size_t bytes)
+{
+    return conn->config->memory.resize(conn->config->memory.ctx, NULL, bytes);
+}
+
+static inline void redis_free(struct redis_connection *conn, void *memory)
+{
+    if (memory)
+        conn->config->memory.resize(conn->config->memory.ctx, memory, 0);
+}
+
+/* --- redis_stream.c: the socket --- */
 
 int redis_stream_init(struct redis_connection *conn);
 void redis_stream_deinit(struct redis_connection *conn);
 
 /* Connects a socket to @address; redis_connection_on_connected tells when. 0 or negative errno. */
 int redis_stream_connect(struct redis_connection *conn, const struct sockaddr *address);
-/* Closes it and forgets what was half read or unwritten. */
+/* Closes it and forgets what was half read; what waits to be written stays. */
 void redis_stream_disconnect(struct redis_connection *conn);
+
+/* Appends a command whose answer, if any, is a push. 0 or -ENOMEM. */
+int redis_stream_append(
+    struct redis_connection *conn, const struct aisys_redis_arg *args, size_t arg_nr);
+/* Something is to be written at the end of this turn. */
+void redis_stream_mark_dirty(struct redis_connection *conn);
+
+/* Whether bytes wait in the socket: after a stall of our own, silence is not the server's. */
+bool redis_stream_has_unread(const struct redis_connection *conn);
+
+/* --- redis_calls.c: who waits for an answer --- */
 
 struct redis_submission {
     const struct aisys_redis_command *commands;
@@ -176,22 +202,20 @@ struct redis_submission {
     void *ctx;
 };
 
-/* As aisys_redis_port_command and aisys_redis_port_batch, arguments checked. */
-int redis_stream_submit(struct redis_connection *conn, const struct redis_submission *submission);
-/* Appends a command whose answer, if any, is a push. 0 or -ENOMEM. */
-int redis_stream_append(
-    struct redis_connection *conn, const struct aisys_redis_arg *args, size_t arg_nr);
-/* Something is to be written at the end of this turn. */
-void redis_stream_mark_dirty(struct redis_connection *conn);
+void redis_calls_init(struct redis_connection *conn);
+void redis_calls_deinit(struct redis_connection *conn);
 
-/* Ends everything that is pending. */
-void redis_stream_fail_all(
-    struct redis_connection *conn, enum aisys_code code, const char *message);
+/* As aisys_redis_port_command and aisys_redis_port_batch, arguments checked. */
+int redis_calls_submit(struct redis_connection *conn, const struct redis_submission *submission);
+
+/* The first in the row: where its answer goes (NULL: nowhere), and that the answer is complete. */
+struct redis_arena *redis_calls_arena(struct redis_connection *conn);
+void redis_calls_answer(struct redis_connection *conn);
+
+/* Ends all of them, and forgets what was not written. */
+void redis_calls_fail_all(struct redis_connection *conn, enum aisys_code code, const char *message);
 
 /* Tells the owner that there is room again, if somebody waits for it. */
-void redis_stream_check_room(struct redis_connection *conn);
-
-/* Whether bytes wait in the socket: after a stall of our own, silence is not the server's. */
-bool redis_stream_has_unread(const struct redis_connection *conn);
+void redis_calls_check_room(struct redis_connection *conn);
 
 #endif

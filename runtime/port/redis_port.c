@@ -253,7 +253,7 @@ static int port_submit(struct aisys_redis_port *port, struct redis_submission *s
             return -EINVAL;
     if (submission->deadline_ms == 0)
         submission->deadline_ms = port->config.deadline_ms;
-    return redis_stream_submit(&port->commands, submission);
+    return redis_calls_submit(&port->commands, submission);
 }
 
 int aisys_redis_port_command(struct aisys_redis_port *port, const struct aisys_redis_arg *args,

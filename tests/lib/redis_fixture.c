@@ -80,6 +80,8 @@ static void world_on_event(void *ctx, enum aisys_redis_port_event event, bool su
         world->subscription_events[event]++;
         return;
     }
+    if (event == AISYS_REDIS_CONNECT_FAILED && world->events[event] < (int)ROWS(world->retries_ms))
+        world->retries_ms[world->events[event]] = retry_ms;
     world->events[event]++;
     world->retry_ms = retry_ms;
     snprintf(world->reason, sizeof(world->reason), "%s", reason);

@@ -31,6 +31,7 @@ struct world {
     int subscription_events[AISYS_REDIS_BREAKER_CLOSED + 1];
     char reason[512]; /* of the last one */
     uint32_t retry_ms;
+    uint32_t retries_ms[8]; /* of the first failed attempts */
     int room;
     size_t live_pieces; /* of memory */
     uint64_t allocations;

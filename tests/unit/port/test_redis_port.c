@@ -364,7 +364,7 @@ static void a_silent_server_is_noticed(void **state)
     assert_int_equal(redis_server_start(&frozen), 0);
     world_init(&world);
     world_open(&world, (struct aisys_redis_config){
-                           .port = frozen.port, .ping_interval_ms = 20, .ping_timeout_ms = 200 });
+                           .port = frozen.port, .ping_interval_ms = 20, .ping_timeout_ms = 1000 });
     RUN_UNTIL(&world, world.events[AISYS_REDIS_CONNECTED] == 1);
     RUN_UNTIL(&world, world_stats(&world).reads >= 4); /* PINGs keep it alive */
     assert_int_equal(world.events[AISYS_REDIS_DISCONNECTED], 0);
