@@ -8,6 +8,7 @@
 
 #define PIECE_ABOVE_BYTES_MAX 32768u
 #define STREAMS_MAX           1024u
+#define NO_MEMORY_WAIT_MS     10u
 
 /* ---- Life ----------------------------------------------------------------------------------- */
 
@@ -240,6 +241,7 @@ static struct link_frame *link_next_frame(struct aisys_link *link, uint64_t now_
     if (frame || link->sent_nr >= link->window || link->peer_incarnation == 0)
         return frame;
     frame = link_pack(link, now_ms);
+    link->pack_at_ms = !frame && link_queues_any(link) ? now_ms + NO_MEMORY_WAIT_MS : 0;
     if (!frame)
         return NULL;
     frame->sequence = ++link->sequence;
@@ -370,7 +372,7 @@ uint64_t aisys_link_next_ms(const struct aisys_link *link)
     if (link->ack_now || link->refuse_now || link->hello_now || link->cursor)
         return 0;
     if (link->peer_incarnation != 0 && link->sent_nr < link->window && link_queues_any(link))
-        return 0;
+        return link->pack_at_ms;
     if (link_hello_repeats(link))
         next_ms = link->hello_at_ms;
     if (link->ack_at_ms < next_ms)

@@ -105,6 +105,7 @@ struct aisys_link {
     unsigned window;            /* the smaller of both sides' */
     unsigned numbers_max;       /* the same of streams */
     uint32_t message_bytes_max; /* the same of payloads */
+    uint64_t pack_at_ms;        /* not before: memory was short */
     uint64_t resend_at_ms;
     uint32_t resend_wait_ms;
     uint64_t back_sequence; /* where the peer last asked to begin again */

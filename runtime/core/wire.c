@@ -330,6 +330,8 @@ static int wire_bad_control(unsigned kind, const unsigned char *at)
         return HELLO_flags_AT;
     if (get32(at + HELLO_challenge_AT) == 0)
         return HELLO_challenge_AT;
+    if (get16(at + HELLO_streams_max_AT) == 0)
+        return HELLO_streams_max_AT;
     return get16(at + HELLO_content_bytes_AT) > AISYS_WIRE_HELLO_CONTENT_BYTES_MAX
                ? HELLO_content_bytes_AT
                : -1;
