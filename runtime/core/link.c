@@ -130,7 +130,7 @@ void aisys_link_free(struct aisys_link *link)
     if (!link)
         return;
     aisys_link_close(link);
-    link_queues_deinit(link);
+    link_frames_deinit(link);
     link_tables_free(link);
     link_release(link, link);
 }

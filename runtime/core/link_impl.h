@@ -1,5 +1,5 @@
 /* What the files of a link share: link.c (life, sending), link_in.c (receiving),
- * link_queue.c (queues and their packing).
+ * link_queue.c (queues and their packing), link_frames.c (the buffers).
  *
  * A small message is written once, by the sender's call, into the buffer of the frame that will carry it:
  * the *open* frames of its priority. A large one is an item, on the stream of its pair of actors; while a
@@ -69,6 +69,7 @@ struct link_queue {
 struct link_arrival {
     unsigned char *payload; /* owned; NULL: nothing arrives here */
     struct aisys_envelope envelope;
+    uint64_t since_ms; /* its deadline counts from then */
     uint32_t total_bytes;
     uint32_t have_bytes;
 };
@@ -135,6 +136,29 @@ struct aisys_link {
     uint64_t hello_at_ms; /* next one, while the peer is not known or probed */
 };
 
+/* ---- link_frames.c -------------------------------------------------------------------------- */
+
+/* An empty one, of the smaller or of the full size; NULL: no memory. */
+struct link_frame *link_frame_new(struct aisys_link *link, bool full);
+void link_frame_free(struct aisys_link *link, struct link_frame *frame);
+
+/* A full-sized frame with the content of @frame, which is released; NULL: no memory, nothing changed. */
+struct link_frame *link_frame_grow(struct aisys_link *link, struct link_frame *frame);
+
+/* The settled records of the open @frame have waited until @now_ms: requests that expired are lost, the
+ * others get less time. */
+void link_frame_age(
+    struct aisys_link *link, struct link_queue *queue, struct link_frame *frame, uint64_t now_ms);
+
+void link_frames_deinit(struct aisys_link *link); /* the spares */
+
+/* Whether @envelope is a request that nobody waits for after @waited_ms. */
+bool link_expired(const struct aisys_envelope *envelope, uint64_t waited_ms);
+
+/* Count an accepted message as dead and tell. */
+void link_lose(
+    struct aisys_link *link, const struct aisys_envelope *envelope, enum aisys_link_loss why);
+
 /* ---- link_queue.c --------------------------------------------------------------------------- */
 
 void link_queues_init(struct aisys_link *link);
@@ -153,12 +177,6 @@ struct link_frame *link_pack(struct aisys_link *link, uint64_t now_ms);
 /* lost() for everything queued and in flight; queues and window are empty afterwards. @to is who it
  * was for. */
 void link_lose_all(struct aisys_link *link, uint64_t to, enum aisys_link_loss why);
-
-void link_lose(
-    struct aisys_link *link, const struct aisys_envelope *envelope, enum aisys_link_loss why);
-
-void link_frame_free(struct aisys_link *link, struct link_frame *frame);
-void link_queues_deinit(struct aisys_link *link); /* the spares */
 
 /* ---- link_in.c ------------------------------------------------------------------------------ */
 

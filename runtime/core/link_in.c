@@ -97,7 +97,8 @@ static void link_deliver(struct aisys_link *link, const struct aisys_envelope *e
 }
 
 /* Whether the piece continues what has come, and room for what begins: 0, -EBADMSG, -ENOMEM. */
-static int link_check_piece(struct aisys_link *link, const struct aisys_wire_record *record)
+static int link_check_piece(
+    struct aisys_link *link, const struct aisys_wire_record *record, uint64_t now_ms)
 {
     const size_t len = record->envelope.payload.len;
     struct link_arrival *arrival;
@@ -119,12 +120,13 @@ static int link_check_piece(struct aisys_link *link, const struct aisys_wire_rec
     arrival->envelope = record->envelope;
     arrival->total_bytes = record->total_bytes;
     arrival->have_bytes = 0;
+    arrival->since_ms = now_ms;
     return 0;
 }
 
 /* Before anything of a frame is delivered: the one piece that it may have. */
-static int link_check_pieces(
-    struct aisys_link *link, const void *data, const struct aisys_wire_frame *frame)
+static int link_check_pieces(struct aisys_link *link, const void *data,
+    const struct aisys_wire_frame *frame, uint64_t now_ms)
 {
     struct aisys_wire_reader reader;
     struct aisys_wire_record record;
@@ -134,14 +136,16 @@ static int link_check_pieces(
     aisys_wire_reader_init(&reader, data, frame);
     while (aisys_wire_next(&reader, &record, &link->fault) == 1)
         if (record.kind != AISYS_WIRE_ENVELOPE)
-            return link_check_piece(link, &record);
+            return link_check_piece(link, &record, now_ms);
     return 0;
 }
 
-static void link_take_piece(struct aisys_link *link, const struct aisys_wire_record *record)
+static void link_take_piece(
+    struct aisys_link *link, const struct aisys_wire_record *record, uint64_t now_ms)
 {
     struct link_arrival *const arrival = &link->arrivals[record->stream];
     const struct aisys_bytes piece = record->envelope.payload;
+    const uint64_t waited_ms = now_ms - arrival->since_ms;
     unsigned char *payload;
 
     memcpy(arrival->payload + arrival->have_bytes, piece.data, piece.len);
@@ -151,6 +155,10 @@ static void link_take_piece(struct aisys_link *link, const struct aisys_wire_rec
     payload = arrival->payload;
     arrival->payload = NULL;
     arrival->envelope.payload = AISYS_BYTES(payload, arrival->total_bytes);
+    if (arrival->envelope.deadline_ms > waited_ms)
+        arrival->envelope.deadline_ms -= (uint32_t)waited_ms;
+    else if (arrival->envelope.deadline_ms != 0)
+        arrival->envelope.deadline_ms = 1;
     link_deliver(link, &arrival->envelope);
     link_release(link, payload);
 }
@@ -162,7 +170,7 @@ static int link_take_messages(struct aisys_link *link, const void *data,
     struct aisys_wire_record record;
     int r;
 
-    r = link_check_pieces(link, data, frame);
+    r = link_check_pieces(link, data, frame, now_ms);
     if (r == -EBADMSG)
         link_refuse(link, AISYS_WIRE_BAD_PIECE, frame->sequence);
     if (r < 0)
@@ -179,7 +187,7 @@ static int link_take_messages(struct aisys_link *link, const void *data,
         if (record.kind == AISYS_WIRE_ENVELOPE)
             link_deliver(link, &record.envelope);
         else
-            link_take_piece(link, &record);
+            link_take_piece(link, &record, now_ms);
     }
     return 0;
 }
