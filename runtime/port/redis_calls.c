@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "core/check.h"
+
 struct redis_pending_chunk {
     struct redis_pending_chunk *next;
     struct redis_pending pending[REDIS_PENDING_CHUNK];
@@ -34,6 +36,7 @@ static struct redis_pending *pending_push(struct redis_connection *conn, uint64_
 {
     struct redis_pending *pending = conn->spare;
 
+    AISYS_CHECK(pending);
     conn->spare = pending->next;
     *pending = (struct redis_pending){ .start_ns = start_ns, .at_byte = conn->queued_bytes };
     *conn->tail = pending;
@@ -54,6 +57,7 @@ static struct redis_pending *pending_pop(struct redis_connection *conn)
 {
     struct redis_pending *pending = conn->head;
 
+    AISYS_CHECK(pending);
     conn->head = pending->next;
     if (!conn->head)
         conn->tail = &conn->head;
@@ -62,6 +66,7 @@ static struct redis_pending *pending_pop(struct redis_connection *conn)
 
 static void batch_release(struct redis_connection *conn, struct redis_batch *batch)
 {
+    AISYS_CHECK(batch->pending_nr > 0);
     if (--batch->pending_nr > 0)
         return;
     redis_arena_deinit(&batch->arena);

@@ -41,45 +41,54 @@ static void connection_start_timer(struct redis_connection *conn, uint64_t timeo
     uv_timer_start(&conn->timer, connection_on_timer, timeout_ms > 0 ? timeout_ms + late_ms : 0, 0);
 }
 
-static void connection_check_silence(struct redis_connection *conn)
+/* Asks a silent server whether it lives: with a PING, unless commands are waiting for an answer
+ * anyway. */
+static int connection_probe(struct redis_connection *conn)
 {
     static const struct aisys_redis_arg ping = { "PING", 4 };
+    const struct aisys_redis_command command = { &ping, 1 };
+
+    if (conn->ops->push)
+        return redis_stream_append(conn, &ping, 1);
+    if (conn->head)
+        return 0;
+    return redis_calls_submit(conn, &(struct redis_submission){
+                                        .commands = &command,
+                                        .command_nr = 1,
+                                        .deadline_ms = conn->config->ping_timeout_ms,
+                                        .internal = true,
+                                    });
+}
+
+/* The silence counts from the last byte that was read, but nobody is lost without having been asked: when
+ * the loop itself was held up, the answer may be waiting in the socket. */
+static void connection_check_silence(struct redis_connection *conn)
+{
     const uint64_t now_ms = redis_now_ms();
     const uint32_t interval_ms = conn->config->ping_interval_ms;
     const uint32_t timeout_ms = conn->config->ping_timeout_ms;
-    uint64_t idle_ms = now_ms > conn->read_ms ? now_ms - conn->read_ms : 0;
-    uint64_t next_ms = interval_ms;
-    int r = 0;
+    uint64_t next_ms = timeout_ms;
 
-    if (idle_ms >= interval_ms && redis_stream_has_unread(conn)) {
-        conn->read_ms = now_ms; /* the loop was late, not the server */
-        idle_ms = 0;
+    if (redis_stream_has_unread(conn)) {
+        conn->read_ms = now_ms;
+        conn->probed = false;
     }
-    if (idle_ms >= (uint64_t)interval_ms + timeout_ms) {
-        redis_connection_fail(conn, -ETIMEDOUT,
-            "the server has been silent for %" PRIu64 " ms, a PING included", idle_ms);
-        return;
-    }
-    if (idle_ms >= interval_ms) {
-        next_ms = (uint64_t)interval_ms + timeout_ms - idle_ms;
-        if (conn->ops->push && !conn->pinging) {
-            r = redis_stream_append(conn, &ping, 1);
-            conn->pinging = r == 0;
-        } else if (!conn->ops->push && !conn->head) {
-            r = redis_calls_submit(
-                conn, &(struct redis_submission){
-                          .commands = &(struct aisys_redis_command){ .args = &ping, .arg_nr = 1 },
-                          .command_nr = 1,
-                          .deadline_ms = interval_ms + timeout_ms,
-                          .internal = true,
-                      });
-        }
-        if (r < 0) {
-            redis_connection_fail(conn, r, "no memory for a PING");
+    if (now_ms - conn->read_ms < interval_ms) {
+        next_ms = interval_ms - (now_ms - conn->read_ms);
+    } else if (!conn->probed) {
+        conn->probed = true;
+        conn->probe_ms = now_ms;
+        if (connection_probe(conn) < 0) {
+            redis_connection_fail(conn, -ENOMEM, "no memory for a PING");
             return;
         }
+    } else if (now_ms - conn->probe_ms >= timeout_ms) {
+        redis_connection_fail(conn, -ETIMEDOUT,
+            "%s has been silent for %" PRIu64 " ms and did not answer for the last %" PRIu64,
+            conn->peer, now_ms - conn->read_ms, now_ms - conn->probe_ms);
+        return;
     } else {
-        next_ms = interval_ms - idle_ms;
+        next_ms = timeout_ms - (now_ms - conn->probe_ms);
     }
     connection_start_timer(conn, next_ms);
 }
@@ -141,7 +150,6 @@ static void connection_drop(struct redis_connection *conn)
     redis_stream_disconnect(conn);
     uv_timer_stop(&conn->timer);
     conn->address_nr = conn->address_at = 0;
-    conn->pinging = false;
 }
 
 void redis_connection_fail(struct redis_connection *conn, int r, const char *format, ...)
@@ -240,6 +248,7 @@ static void connection_become_ready(struct redis_connection *conn)
     conn->state = AISYS_REDIS_READY;
     conn->breaker = AISYS_REDIS_CLOSED;
     conn->ready_ms = conn->read_ms = redis_now_ms();
+    conn->probed = false;
     conn->stats.connects++;
     connection_start_timer(conn, conn->config->ping_interval_ms);
     if (redis_out_bytes(&conn->out) > 0)

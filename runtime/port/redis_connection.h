@@ -117,10 +117,11 @@ struct redis_connection {
     uint32_t pending_allocated;
     bool dirty;       /* something to write at the end of the turn */
     bool wants_room;  /* somebody was told FULL */
-    bool pinging;     /* subscriptions: a PING is out */
     uint64_t turn_ns; /* clock of this turn, valid while dirty */
     uint64_t read_ns; /* clock of the read that is handled */
     uint64_t read_ms; /* last sign of life */
+    bool probed;      /* asked for one since, at probe_ms */
+    uint64_t probe_ms;
     char *read_buffer;
 
     struct redis_wheel wheel;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "core/check.h"
 #include "port/redis_internal.h"
 
 #define DEADLINE_MS_MAX 600000u
@@ -225,6 +226,7 @@ void redis_port_on_connection_closed(void *owner)
     void (*const closed)(void *ctx) = port->closed;
     void *ctx = port->closed_ctx;
 
+    AISYS_CHECK(port->closing);
     if (--port->connection_nr > 0)
         return;
     redis_pubsub_deinit(port);

@@ -182,10 +182,8 @@ static void pubsub_on_push(void *owner, const struct aisys_redis_value *value)
     const struct aisys_redis_value *kind = aisys_redis_element(value, 0);
     const size_t last = value->element_nr - 1;
 
-    if (aisys_redis_equals(value, "PONG") || (kind && aisys_redis_equals(kind, "pong"))) {
-        port->pubsub.pinging = false;
-        return;
-    }
+    if (aisys_redis_equals(value, "PONG") || (kind && aisys_redis_equals(kind, "pong")))
+        return; /* that it came is enough */
     if (aisys_redis_is_error(value) || (kind && (aisys_redis_equals(kind, "subscribe") ||
                                                     aisys_redis_equals(kind, "psubscribe")))) {
         if (port->answered_nr < port->asked_nr)

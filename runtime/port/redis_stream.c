@@ -183,6 +183,7 @@ static void stream_on_readable(struct redis_connection *conn)
         conn->stats.read_bytes += (uint64_t)n;
         conn->read_ns = uv_hrtime();
         conn->read_ms = conn->read_ns / 1000000u;
+        conn->probed = false;
         stream_take(conn, conn->read_buffer, (size_t)n);
         if (conn->socket != sock)
             return;

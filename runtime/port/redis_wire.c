@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/check.h"
+
 #define OUT_BYTES_MIN       16384u
 #define OUT_BYTES_KEPT_MAX  1048576u
 /* "*" or "$", 20 digits, CRLF, and the CRLF behind a word */
@@ -59,6 +61,7 @@ int redis_out_reserve(struct redis_out *out, size_t bytes)
 
 void redis_out_consume(struct redis_out *out, size_t bytes)
 {
+    AISYS_CHECK(bytes <= redis_out_bytes(out));
     out->start += bytes;
     if (out->start == out->end)
         redis_out_clear(out);
@@ -106,6 +109,7 @@ void redis_wire_append(struct redis_out *out, const struct aisys_redis_arg *args
         *at++ = '\n';
     }
     out->end = (size_t)(at - out->data);
+    AISYS_CHECK(out->end <= out->capacity);
 }
 
 static bool word_is(const struct aisys_redis_arg *arg, const char *word)

@@ -64,6 +64,13 @@ static void a_late_answer_is_swallowed(void **state)
     without_fake(&world, &fake);
 }
 
+static void answer_pings(struct fake *fake, const char *words, unsigned number)
+{
+    (void)number;
+    if (!strcmp(words, "PING"))
+        fake_say_text(fake, "+PONG\r\n");
+}
+
 static void note_order(void *ctx, const struct aisys_redis_answer *answer)
 {
     char **at = ctx;
@@ -92,6 +99,24 @@ static void deadlines_pass_in_their_own_order(void **state)
     assert_string_equal(long_ones, "");
     RUN_UNTIL(&world, long_at == long_ones + 3);
     assert_string_equal(long_ones, "ddd"); /* past one turn of the wheel */
+    without_fake(&world, &fake);
+}
+
+static void a_stalled_loop_is_not_taken_for_a_silent_server(void **state)
+{
+    struct fake fake;
+    struct world world;
+    const uint64_t start_ns = uv_hrtime();
+
+    (void)state;
+    with_fake(&world, &fake, answer_pings,
+        (struct aisys_redis_config){ .ping_interval_ms = 5, .ping_timeout_ms = 1000 });
+    while (uv_hrtime() - start_ns < 20 * 1000000)
+        ; /* somebody holds the loop for far longer than the interval */
+    RUN_UNTIL(&world, fake.commands >= 2);
+    RUN_UNTIL(&world, world_stats(&world).reads >= 3);
+    assert_int_equal(world.events[AISYS_REDIS_DISCONNECTED], 0);
+    assert_int_equal(world_stats(&world).accepted, 0); /* our own PINGs are nobody's calls */
     without_fake(&world, &fake);
 }
 
@@ -296,6 +321,8 @@ static void a_server_that_never_greets(void **state)
     world_open(&world, (struct aisys_redis_config){ .port = fake.port, .connect_timeout_ms = 20 });
     RUN_UNTIL(&world, world.events[AISYS_REDIS_CONNECT_FAILED] >= 2);
     assert_non_null(strstr(world.reason, "did not answer the greeting within 20 ms"));
+    RUN_UNTIL(&world, world_stats(&world).breaker == AISYS_REDIS_HALF_OPEN);
+    assert_int_equal(world_send(&world, "PING", 0, NULL), AISYS_REDIS_PORT_UNAVAILABLE);
     fake.silent = false;
     RUN_UNTIL(&world, world.events[AISYS_REDIS_CONNECTED] == 1);
     without_fake(&world, &fake);
@@ -422,6 +449,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_late_answer_is_swallowed),
         cmocka_unit_test(deadlines_pass_in_their_own_order),
+        cmocka_unit_test(a_stalled_loop_is_not_taken_for_a_silent_server),
         cmocka_unit_test(what_is_in_flight_is_bounded),
         cmocka_unit_test(unsent_bytes_are_bounded),
         cmocka_unit_test(a_server_that_does_not_read_fills_up_without_harm),

@@ -1,19 +1,12 @@
 /* The parts of the Redis port that need no loop: answers within limits, commands on the wire, the wheel
  * of deadlines, the configuration's check. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "port/redis_deadline.h"
 #include "port/redis_reply.h"
 #include "port/redis_wire.h"
+#include "unit.h"
 
 static size_t live_pieces;
 
@@ -138,7 +131,7 @@ static void answers_arrive_whole_however_they_are_cut(void **state)
     char shown[512];
 
     (void)state;
-    for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
+    for (size_t i = 0; i < ROWS(replies); i++)
         for (size_t piece = 1; piece <= strlen(replies[i].input); piece++) {
             parse(replies[i].input, strlen(replies[i].input), piece, shown, sizeof(shown));
             if (!strcmp(replies[i].shown, "#"))
@@ -158,7 +151,7 @@ static void a_string_over_the_limit_costs_only_its_own_answer(void **state)
     char expected[512];
 
     (void)state;
-    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+    for (size_t i = 0; i < ROWS(lengths); i++) {
         int used = sprintf(input, ":1\r\n*2\r\n$%zu\r\n", lengths[i]);
 
         memset(input + used, 'x', lengths[i]);
@@ -169,7 +162,7 @@ static void a_string_over_the_limit_costs_only_its_own_answer(void **state)
                 "1 !a string of %zu bytes is over the limit of 100000 3", lengths[i]);
         else
             snprintf(expected, sizeof(expected), "1 [%zu bytes 2] 3", lengths[i]);
-        for (size_t p = 0; p < sizeof(pieces) / sizeof(pieces[0]); p++) {
+        for (size_t p = 0; p < ROWS(pieces); p++) {
             parse(input, (size_t)used, pieces[p], shown, sizeof(shown));
             assert_string_equal(shown, expected);
         }
@@ -199,6 +192,36 @@ static void an_array_or_answer_over_the_limit_costs_only_itself(void **state)
     assert_string_equal(shown, "!an array of 1001 elements is over the limit of 1000 7 "
                                "!the answer needs more than the limit of 1000000 bytes 8");
     free(input);
+    assert_int_equal(live_pieces, 0);
+}
+
+/* Whatever comes in and however it is cut: no crash, nothing left, and the same answers. */
+static void random_streams_mean_the_same_however_they_are_cut(void **state)
+{
+    static const char *const tokens[] = { "+OK\r\n", ":1\r\n", "$-1\r\n", "$3\r\nabc\r\n", "*2\r\n",
+        "*1\r\n", "*0\r\n", "-ERR x\r\n", "*-1\r\n", "$0\r\n\r\n", "$200000\r\n", "*5000\r\n",
+        "\r\n", "$", "*", "1", "\r", "\n", "-", "x" };
+    unsigned random = 7;
+    char input[256];
+    char whole[4096];
+    char cut[4096];
+
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        size_t bytes = 0;
+        size_t same;
+
+        while (bytes < 100) {
+            random = random * 1103515245u + 12345u;
+            bytes += (size_t)sprintf(
+                input + bytes, "%s", tokens[(random >> 16) % (i % 2 ? 12 : ROWS(tokens))]);
+        }
+        parse(input, bytes, bytes, whole, sizeof(whole));
+        parse(input, bytes, 1 + (random >> 8) % 7, cut, sizeof(cut));
+        same = strcspn(whole, "#"); /* how broken bytes are called may differ */
+        assert_int_equal(strcspn(cut, "#"), same);
+        assert_memory_equal(cut, whole, same);
+    }
     assert_int_equal(live_pieces, 0);
 }
 
@@ -263,7 +286,7 @@ static const struct forbidden_row forbidden[] = {
 static void commands_that_change_the_connection_are_forbidden(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
+    for (size_t i = 0; i < ROWS(forbidden); i++) {
         struct aisys_redis_arg args[6];
         size_t nr = 0;
 
@@ -358,7 +381,7 @@ static const struct config_row configs[] = {
 static void a_bad_configuration_is_told_in_words(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(configs) / sizeof(configs[0]); i++) {
+    for (size_t i = 0; i < ROWS(configs); i++) {
         const char *problem = aisys_redis_config_problem(&configs[i].config);
 
         if (configs[i].problem) {
@@ -376,6 +399,7 @@ int main(void)
         cmocka_unit_test(answers_arrive_whole_however_they_are_cut),
         cmocka_unit_test(a_string_over_the_limit_costs_only_its_own_answer),
         cmocka_unit_test(an_array_or_answer_over_the_limit_costs_only_itself),
+        cmocka_unit_test(random_streams_mean_the_same_however_they_are_cut),
         cmocka_unit_test(an_announced_array_is_not_allocated),
         cmocka_unit_test(commands_are_written_as_resp),
         cmocka_unit_test(commands_that_change_the_connection_are_forbidden),
