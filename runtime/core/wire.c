@@ -112,7 +112,8 @@ size_t aisys_wire_put_envelope(unsigned char *at, const struct aisys_envelope *e
     const size_t len = envelope->payload.len;
     size_t head;
 
-    AISYS_CHECK(len <= AISYS_WIRE_PAYLOAD_BYTES_MAX);
+    AISYS_CHECK(aisys_wire_envelope_bytes(envelope) <=
+                AISYS_WIRE_FRAME_BYTES_MAX - AISYS_WIRE_FRAME_HEADER_BYTES);
     head = wire_put_head(at, AISYS_WIRE_ENVELOPE, envelope, (uint16_t)len);
     wire_copy(at + head, envelope->payload.data, len);
     return head + len;

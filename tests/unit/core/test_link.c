@@ -411,6 +411,30 @@ static void test_many_large_ones_share(void **state)
     world_stop();
 }
 
+/* Around the largest payload of one record, traced and not; and around what is cut into pieces. */
+static void test_every_size_at_the_edges(void **state)
+{
+    static const size_t edges[] = { 0, 4008, 16384, 65380, 65440, 130900 };
+
+    (void)state;
+    world_start(1);
+    world_run(10);
+    for (size_t i = 0; i < NR(edges); i++) {
+        for (size_t more = 0; more < 128; more++) {
+            struct aisys_envelope e = envelope_of(0, 0, AISYS_NORMAL, edges[i] + more);
+
+            e.traced = more % 2 == 1;
+            assert_int_equal(world_send(0, &e), 0);
+            aisys_link_flush(world.ends[0].link, world.now_ms);
+            if (more % 8 == 0)
+                world_run(20);
+        }
+        world_run(100);
+    }
+    assert_all_arrived();
+    world_stop();
+}
+
 static void test_busy_carrier_keeps_everything(void **state)
 {
     (void)state;
@@ -819,6 +843,7 @@ int main(void)
         cmocka_unit_test(test_window_is_an_answer),
         cmocka_unit_test(test_small_ones_pass_a_large_one),
         cmocka_unit_test(test_many_large_ones_share),
+        cmocka_unit_test(test_every_size_at_the_edges),
         cmocka_unit_test(test_busy_carrier_keeps_everything),
         cmocka_unit_test(test_lost_frames_are_sent_again),
         cmocka_unit_test(test_restarted_peer),
