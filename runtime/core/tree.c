@@ -185,9 +185,7 @@ const char *aisys_node_get_string(const struct aisys_node *map, const char *key)
 {
     const struct aisys_node *const node = aisys_node_get(map, key);
 
-    if (node == NULL || node->kind != AISYS_NODE_STRING || node->text[node->text_bytes] != '\0')
-        return NULL;
-    return node->text;
+    return node != NULL && node->kind == AISYS_NODE_STRING ? node->text : NULL;
 }
 
 /* The child of @node that the first part of *@path names; *@path moves behind that part. */

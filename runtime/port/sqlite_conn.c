@@ -56,17 +56,31 @@ static int conn_on_authorize(void *arg, int action, const char *what, const char
     }
 }
 
-/* aisys_bit(bits, i): 1 when bit i of the blob is set (bit 0 is the lowest of the first byte), else 0.
- * A filter over row ids that was worked out elsewhere, at the price of a function call per row. */
-static void conn_bit(sqlite3_context *context, int n_values, sqlite3_value **values)
+/* aisys_in(numbers, x): 1 when x is one of the numbers, else 0. They are a blob of 64-bit integers as
+ * this machine keeps them, ascending. A filter over row ids that was worked out elsewhere, at the price
+ * of a search in an array per row. */
+static void conn_in(sqlite3_context *context, int n_values, sqlite3_value **values)
 {
-    const unsigned char *bits = sqlite3_value_blob(values[0]);
-    const int64_t bytes = sqlite3_value_bytes(values[0]);
-    const int64_t i = sqlite3_value_int64(values[1]);
+    const unsigned char *numbers = sqlite3_value_blob(values[0]);
+    const int64_t x = sqlite3_value_int64(values[1]);
+    size_t low = 0, high = numbers != NULL ? (size_t)sqlite3_value_bytes(values[0]) / 8 : 0;
 
     (void)n_values;
-    sqlite3_result_int(
-        context, bits != NULL && i >= 0 && i / 8 < bytes && (bits[i / 8] >> (i % 8) & 1) != 0);
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        int64_t at;
+
+        memcpy(&at, numbers + 8 * middle, 8);
+        if (at == x) {
+            sqlite3_result_int(context, 1);
+            return;
+        }
+        if (at < x)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    sqlite3_result_int(context, 0);
 }
 
 /* ---- Errors --------------------------------------------------------------------------------- */
@@ -188,9 +202,10 @@ int aisys_sqlite_conn_open(struct aisys_sqlite_conn *conn, const char *path,
         rc = sqlite3_exec(conn->db, words, NULL, NULL, NULL);
     }
     if (rc == SQLITE_OK)
-        rc = sqlite3_create_function_v2(conn->db, "aisys_bit", 2,
-            SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL, conn_bit, NULL, NULL,
-            NULL);
+        rc = sqlite3_create_function_v2(conn->db, "aisys_in", 2,
+            SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL, conn_in, NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = aisys_sqlite_rank_add(conn->db);
     if (rc != SQLITE_OK) {
         snprintf(
             ret_words, 200, "%s", conn->db != NULL ? sqlite3_errmsg(conn->db) : sqlite3_errstr(rc));

@@ -58,6 +58,9 @@ void aisys_sqlite_conn_fail(
 /* The gRPC code for an SQLite code on @conn (NULL: none yet). */
 int aisys_sqlite_code(struct aisys_sqlite_conn *conn, int rc);
 
+/* Give FTS5 on @db its function aisys_rank(). 0 or an SQLite code. */
+int aisys_sqlite_rank_add(struct sqlite3 *db);
+
 uint64_t aisys_sqlite_now_ms(void);
 
 #endif

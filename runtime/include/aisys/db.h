@@ -11,6 +11,10 @@
  * until there is kept) and a value may be a column that an earlier statement of the list returned
  * (aisys_db_ref()). That is enough for "the same request again gets the first answer again".
  *
+ * Beside SQLite's functions there is aisys_in(numbers, x): is x in the blob of int64_t, ascending?
+ * And for FTS5 tables aisys_rank(table, phrases, column...): BM25 without the row's length; `phrases` is a
+ * blob with a double for each phrase of the query, its weight; the columns' weights follow.
+ *
  * Refused in a list: more than one statement in a text, BEGIN, COMMIT, SAVEPOINT, ATTACH and PRAGMA.
  *
  * Threads: the functions on results run on any thread that owns the result.

@@ -413,18 +413,32 @@ static void test_deadlines(void **state)
     assert_int_equal(insert(p->db, 1, "still works"), AISYS_OK);
 }
 
-static void test_bit_function(void **state)
+static void test_in_function(void **state)
 {
     struct place *p = *state;
+    static const int64_t numbers[] = { -5, 1, 7, INT64_MAX };
+    static const struct {
+        int64_t x;
+        size_t bytes;
+        int64_t in;
+    } rows[] = { { -5, 32, 1 }, { 1, 32, 1 }, { 7, 32, 1 }, { INT64_MAX, 32, 1 }, { 2, 32, 0 },
+        { INT64_MIN, 32, 0 }, { 7, 23, 0 }, { 1, 0, 0 } };
 
     assert_int_equal(place_open(p), 0);
-    assert_int_equal(
-        number(p->db, "SELECT aisys_bit(x'0580', 0) * 1000 + aisys_bit(x'0580', 1) * 100 + "
-                      "aisys_bit(x'0580', 2) * 10 + aisys_bit(x'0580', 15)"),
-        1011);
-    assert_int_equal(number(p->db, "SELECT aisys_bit(x'ff', 8) + aisys_bit(x'ff', -1) + "
-                                   "aisys_bit(NULL, 0)"),
-        0);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct aisys_db_value values[] = { aisys_db_blob(numbers, rows[i].bytes),
+            aisys_db_int(rows[i].x) };
+        const struct aisys_db_stmt stmt = { .sql = "SELECT aisys_in(?1, ?2) + aisys_in(NULL, ?2)",
+            .values = values, .n_values = 2 };
+        struct aisys_db_request *r = request_of(AISYS_DB_READ, &stmt, 1);
+        struct aisys_db_rows found;
+
+        assert_int_equal(run(p->db, r), AISYS_OK);
+        aisys_db_rows(&r->result, 0, &found);
+        assert_true(aisys_db_next(&found));
+        assert_int_equal(aisys_db_column_int(&found, 0), rows[i].in);
+        aisys_db_request_free(r);
+    }
 }
 
 /* ---- Groups --------------------------------------------------------------------------------- */
@@ -706,7 +720,7 @@ int main(void)
         CASE(test_what_a_list_may_not),
         CASE(test_result_too_large),
         CASE(test_deadlines),
-        CASE(test_bit_function),
+        CASE(test_in_function),
         CASE(test_a_failing_list_fails_alone),
         CASE(test_queue_is_bounded),
         CASE(test_many_threads),

@@ -1,0 +1,159 @@
+#include "unit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "memory/rank.h"
+#include "memory/rows.h"
+
+static const int8_t no_vector[MEMORY_VECTOR_BYTES];
+
+static int64_t append(struct memory_rows *rows, struct memory_row row)
+{
+    return memory_rows_append(rows, &row, NULL, no_vector);
+}
+
+static void test_find_and_kill(void **state)
+{
+    struct memory_rows *rows = memory_rows_new();
+
+    (void)state;
+    for (int64_t id = 10; id < 2000; id += 10)
+        assert_int_equal(append(rows, (struct memory_row){ .id = id }), id / 10 - 1);
+    assert_int_equal(append(rows, (struct memory_row){ .id = 1990 }), -EINVAL); /* ids must grow */
+    assert_int_equal(memory_rows_find(rows, 10), 0);
+    assert_int_equal(memory_rows_find(rows, 1990), 198);
+    assert_int_equal(memory_rows_find(rows, 1995), -1);
+    assert_int_equal(memory_rows_find(rows, 5), -1);
+    assert_int_equal(memory_rows_find(rows, 2000), -1);
+    memory_rows_kill(rows, 0);
+    memory_rows_kill(rows, 0);
+    assert_int_equal(memory_rows_find(rows, 10), -1);
+    assert_int_equal(memory_rows_living(rows), 198);
+    assert_int_equal(memory_rows_count(rows), 199);
+    memory_rows_free(rows);
+    memory_rows_free(NULL);
+}
+
+static void test_selection_names_the_fewer(void **state)
+{
+    static const struct {
+        unsigned kinds;
+        unsigned n, n_ids;
+        bool excludes;
+    } cases[] = { { 0, 90, 0, true }, { 1, 60, 30, true }, { 2, 30, 30, false },
+        { 4, 0, 0, false } };
+    struct memory_rows *rows = memory_rows_new();
+
+    (void)state;
+    for (int64_t id = 1; id <= 100; id++)
+        append(rows,
+            (struct memory_row){ .id = id, .kind = id % 3 == 0, .expires_ms = id > 90 ? 1000 : 0 });
+    for (uint32_t slot = 90; slot < 95; slot++)
+        memory_rows_kill(rows, slot); /* five expired ones are dead, too: named nowhere */
+    for (unsigned i = 0; i < ROWS(cases); i++) {
+        const struct memory_filter filter = { .kinds = cases[i].kinds, .now_ms = 1000 };
+        struct memory_selection s;
+
+        assert_int_equal(memory_select(rows, &filter, &s), 0);
+        assert_int_equal(s.n, cases[i].n);
+        assert_int_equal(s.excludes, cases[i].excludes);
+        assert_int_equal(s.n_ids, cases[i].n_ids + (s.excludes ? 5 : 0));
+        for (uint32_t j = 1; j < s.n_ids; j++)
+            assert_true(s.ids[j - 1] < s.ids[j]);
+        memory_selection_deinit(&s);
+    }
+    memory_rows_free(rows);
+}
+
+static void test_duplicates(void **state)
+{
+    static const struct {
+        uint64_t simhash, normal;
+        int64_t expires_ms;
+    } stored[] = {
+        { 0xff00ff00ff00ff00, 1, 0 },  /* 1 */
+        { 0xff00ff00ff00ff07, 2, 0 },  /* 2: three bits away */
+        { 0xff00ff00ff00ff0f, 3, 0 },  /* 3: four bits */
+        { 0xff01ff01ff01ff00, 4, 0 },  /* 4: three bits in three bands */
+        { 0xff01ff01ff01ff01, 5, 0 },  /* 5: four bits in four bands */
+        { 0xff00ff00ff00ff00, 1, 50 }, /* 6: expired */
+    };
+    struct memory_rows *rows = memory_rows_new();
+    int64_t ids[MEMORY_DUPLICATES_MAX];
+
+    (void)state;
+    for (unsigned i = 0; i < ROWS(stored); i++)
+        append(rows, (struct memory_row){ .id = i + 1,
+                         .simhash = stored[i].simhash,
+                         .normal = stored[i].normal,
+                         .expires_ms = stored[i].expires_ms });
+    assert_int_equal(memory_rows_duplicates(rows, 1, 0xff00ff00ff00ff00, 60, ids), 3);
+    assert_int_equal(ids[0], 4);
+    assert_int_equal(ids[1], 2);
+    assert_int_equal(ids[2], 1);
+    memory_rows_kill(rows, 3);
+    assert_int_equal(memory_rows_duplicates(rows, 1, 0xff00ff00ff00ff00, 40, ids), 3);
+    assert_int_equal(ids[0], 6);
+    assert_int_equal(memory_rows_duplicates(rows, 9, 0x123456789abcdef0, 60, ids), 0);
+
+    /* Of many, the newest are named. */
+    for (int64_t id = 10; id < 1000; id++)
+        append(rows, (struct memory_row){ .id = id, .simhash = 7, .normal = 7 });
+    assert_int_equal(memory_rows_duplicates(rows, 7, 7, 60, ids), MEMORY_DUPLICATES_MAX);
+    for (int i = 0; i < MEMORY_DUPLICATES_MAX; i++)
+        assert_int_equal(ids[i], 999 - i);
+    memory_rows_free(rows);
+}
+
+static void test_recency(void **state)
+{
+    (void)state;
+    assert_true(memory_recency(1000, 1000, 10) == 1);
+    assert_true(memory_recency(2000, 1000, 10) == 1);
+    assert_true(memory_recency(990, 1000, 10) == 0.5);
+    assert_true(memory_recency(980, 1000, 10) == 0.25);
+    assert_true(memory_recency(-9000000000000000, 1000, 10) == 0);
+}
+
+static void test_rank(void **state)
+{
+    struct memory_candidate c[] = {
+        { .id = 1, .text = 9, .cosine = 0.1, .recency = 1, .importance = 1 },
+        { .id = 2, .text = 0, .cosine = 0.9, .recency = 1, .importance = 1 },
+        { .id = 3, .text = 5, .cosine = 0.8, .recency = 1, .importance = 1 },
+        { .id = 4, .text = 5, .cosine = 0.8, .recency = 0, .importance = 0 },
+        { .id = 5, .text = 0, .cosine = 0.1, .recency = 1, .importance = 1 },
+    };
+    struct memory_rank_params p = memory_rank_defaults;
+
+    (void)state;
+    p.text_weight = p.vector_weight = 1;
+    memory_rank(c, 5, true, true, &p);
+    assert_int_equal(c[0].id, 3); /* second in both */
+    assert_int_equal(c[4].id, 5); /* in neither */
+    assert_true(c[4].score == 0);
+    assert_true(c[0].score < 1);
+    memory_rank(c, 5, true, false, &p);
+    assert_int_equal(c[0].id, 1);
+    assert_true(c[0].score == 1 && c[0].text_part == 1);
+    assert_int_equal(c[1].id, 3);
+    memory_rank(c, 5, false, true, &p);
+    assert_int_equal(c[0].id, 2);
+    assert_true(c[0].score == 1);
+    assert_true(c[3].score == 0 && c[4].score == 0); /* too far */
+    memory_rank(c, 0, true, true, &p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_find_and_kill),
+        cmocka_unit_test(test_selection_names_the_fewer),
+        cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_recency),
+        cmocka_unit_test(test_rank),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
