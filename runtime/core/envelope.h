@@ -8,10 +8,11 @@
 #include <aisys/actor.h>
 
 enum aisys_envelope_kind {
-    AISYS_ENVELOPE_TELL = 0,    /* an untyped message, no answer wanted */
-    AISYS_ENVELOPE_ASK = 1,     /* an untyped message that wants one answer */
-    AISYS_ENVELOPE_CALL = 2,    /* a typed request; type is the method's id */
-    AISYS_ENVELOPE_END = 3,     /* the answer; type is an aisys_code, payload the reply or an aisys.Error */
+    AISYS_ENVELOPE_TELL = 0, /* an untyped message, no answer wanted */
+    AISYS_ENVELOPE_ASK = 1,  /* an untyped message that wants one answer */
+    AISYS_ENVELOPE_CALL = 2, /* a typed request; type is the method's id */
+    AISYS_ENVELOPE_END =
+        3, /* the answer; type is an aisys_code, payload the reply or an aisys.Error */
 };
 
 /* W3C trace context (https://www.w3.org/TR/trace-context/): who caused this. All zero: not traced. */

@@ -185,7 +185,9 @@ const char *aisys_node_get_string(const struct aisys_node *map, const char *key)
 {
     const struct aisys_node *const node = aisys_node_get(map, key);
 
-    return node != NULL && node->kind == AISYS_NODE_STRING ? node->text : NULL;
+    if (node == NULL || node->kind != AISYS_NODE_STRING || node->text[node->text_bytes] != '\0')
+        return NULL;
+    return node->text;
 }
 
 /* The child of @node that the first part of *@path names; *@path moves behind that part. */

@@ -58,7 +58,8 @@ struct aisys_node {
     const char *key;         /* NUL-terminated; NULL unless in a map */
     struct aisys_node *next; /* sibling */
 
-    /* STRING: its bytes, NUL behind. DOUBLE, INT: the text to print, or as it was read; may be NULL. */
+    /* STRING: its bytes, with a NUL behind unless it is borrowed (text[text_bytes] may be read in any
+     * case). DOUBLE, INT: the text to print, or as it was read; may be NULL. */
     const char *text;
     size_t text_bytes;
     union {
@@ -86,7 +87,8 @@ struct aisys_node *aisys_node_double(struct aisys_arena *arena, double value);
 struct aisys_node *aisys_node_list(struct aisys_arena *arena);
 struct aisys_node *aisys_node_map(struct aisys_arena *arena);
 
-/* A string: @text is copied, or borrowed for as long as the tree lives. */
+/* A string: @text is copied, or borrowed for as long as the tree lives; then the byte behind it must be
+ * readable, too. */
 struct aisys_node *aisys_node_string(struct aisys_arena *arena, const char *text);
 struct aisys_node *aisys_node_string_n(struct aisys_arena *arena, const char *text, size_t bytes);
 struct aisys_node *aisys_node_string_borrowed(
@@ -106,7 +108,8 @@ struct aisys_node *aisys_node_take(struct aisys_node *map, const char *key);
 /* The value of @key, NULL when @map is NULL, no map, or has no such key. */
 struct aisys_node *aisys_node_get(const struct aisys_node *map, const char *key);
 
-/* The text of the STRING at @key, NULL when there is none. */
+/* The text of the STRING at @key; NULL when there is none, or when it is borrowed without a NUL behind
+ * (a parser's string of several KiB). */
 const char *aisys_node_get_string(const struct aisys_node *map, const char *key);
 
 /* Follow @path ("agents.vision_processing.config.roots[2]") from @root as far as it leads. Returns the

@@ -112,7 +112,8 @@ size_t aisys_wire_put_envelope(unsigned char *at, const struct aisys_envelope *e
     const size_t len = envelope->payload.len;
     size_t head;
 
-    AISYS_CHECK(len <= AISYS_WIRE_PAYLOAD_BYTES_MAX);
+    AISYS_CHECK(aisys_wire_envelope_bytes(envelope) <=
+                AISYS_WIRE_FRAME_BYTES_MAX - AISYS_WIRE_FRAME_HEADER_BYTES);
     head = wire_put_head(at, AISYS_WIRE_ENVELOPE, envelope, (uint16_t)len);
     wire_copy(at + head, envelope->payload.data, len);
     return head + len;
@@ -330,6 +331,8 @@ static int wire_bad_control(unsigned kind, const unsigned char *at)
         return HELLO_flags_AT;
     if (get32(at + HELLO_challenge_AT) == 0)
         return HELLO_challenge_AT;
+    if (get16(at + HELLO_streams_max_AT) == 0)
+        return HELLO_streams_max_AT;
     return get16(at + HELLO_content_bytes_AT) > AISYS_WIRE_HELLO_CONTENT_BYTES_MAX
                ? HELLO_content_bytes_AT
                : -1;
@@ -420,8 +423,20 @@ int aisys_wire_open(const void *data, size_t bytes, struct aisys_wire_frame *ret
     }
     if (count != header.count)
         return wire_fail(ret_fault, AISYS_WIRE_BAD_COUNT, FRAME_count_AT, header.count);
+    header.pieces = pieces > 0;
     *ret_frame = header;
     return 0;
+}
+
+int aisys_wire_open_header(const void *data, size_t bytes, struct aisys_wire_frame *ret_frame,
+    struct aisys_wire_fault *ret_fault)
+{
+    struct aisys_wire_frame header;
+    const int r = wire_check_header(data, bytes, &header, ret_fault);
+
+    if (r == 0)
+        *ret_frame = header;
+    return r;
 }
 
 void aisys_wire_reader_init(

@@ -154,6 +154,7 @@ struct aisys_wire_frame {
     uint16_t window;   /* frames behind `ack` that the sender of this one takes at most; never 0 */
     uint8_t version;
     uint8_t flags; /* enum aisys_wire_frame_flag */
+    bool pieces;   /* as opened: one of the records is a piece of a large message */
 };
 
 struct aisys_wire_hello {
@@ -217,6 +218,10 @@ void aisys_wire_rebase(unsigned char *at, size_t bytes, uint64_t waited_ms);
 /* Check the whole of the @bytes at @data. 0: *@ret_frame is its header. Else -EPROTONOSUPPORT (a
  * version that this code does not read) or -EBADMSG, and *@ret_fault. */
 int aisys_wire_open(const void *data, size_t bytes, struct aisys_wire_frame *ret_frame,
+    struct aisys_wire_fault *ret_fault);
+
+/* The same for header and checksum alone: of whom and which is a frame that is bad inside? */
+int aisys_wire_open_header(const void *data, size_t bytes, struct aisys_wire_frame *ret_frame,
     struct aisys_wire_fault *ret_fault);
 
 /* Walks the records between @at and @end, of a frame that aisys_wire_open() has accepted. */

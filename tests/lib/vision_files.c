@@ -1,11 +1,14 @@
 #include "vision_files.h"
 
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 
 #include <cmocka.h>
+
+const char *const tests_data_dir = TESTS_DATA_DIR;
 
 const struct vision_limits default_limits = {
     .max_bytes = VISION_MAX_BYTES_DEFAULT,
@@ -63,4 +66,19 @@ bool countdown_ask(void *ctx)
         return true;
     countdown->left--;
     return false;
+}
+
+const void *open_real_engine(const char *module, const char *symbol, struct vision_error *err)
+{
+    const void *table = NULL;
+    char path[512];
+    void *handle;
+
+    snprintf(path, sizeof(path), "%s/%s", VISION_MODULES_DIR, module);
+    handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (handle != NULL)
+        table = dlsym(handle, symbol);
+    if (table == NULL)
+        aisys_vision_fail(err, AISYS_UNAVAILABLE, "%s", dlerror());
+    return table;
 }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "image.h"
+#include "tools.h"
 
 struct file {
     uint8_t *bytes;
@@ -17,6 +17,7 @@ struct file {
 struct file file_read(const char *name);
 void file_free(struct file *file);
 
+extern const char *const tests_data_dir;
 extern const struct vision_limits default_limits;
 
 /* Decode to @channels; fails the test when that does not work. */
@@ -27,5 +28,8 @@ struct countdown {
     unsigned left;
 };
 bool countdown_ask(void *ctx);
+
+/* A vision_open_engine_fn: the real modules, from the build directory. */
+const void *open_real_engine(const char *module, const char *symbol, struct vision_error *err);
 
 #endif

@@ -67,13 +67,14 @@ struct aisys_bytes {
 };
 
 #define AISYS_BYTES(data_, len_) ((struct aisys_bytes){ (data_), (len_) })
-#define AISYS_NO_BYTES ((struct aisys_bytes){ NULL, 0 })
+#define AISYS_NO_BYTES           ((struct aisys_bytes){ NULL, 0 })
 
 /* The actor called @name (or with that alias) on this node, or nobody. */
 AISYS_API struct aisys_id aisys_lookup(const struct aisys_actor *self, const char *name);
 
 AISYS_API struct aisys_id aisys_self(const struct aisys_actor *self);
-AISYS_API const char *aisys_name(const struct aisys_actor *self); /* borrowed while the actor lives */
+AISYS_API const char *aisys_name(
+    const struct aisys_actor *self); /* borrowed while the actor lives */
 
 /* The actor's state: state_bytes zeroed before start(), released after stop(). */
 static inline void *aisys_state(const struct aisys_actor *self)
@@ -93,7 +94,7 @@ typedef uint64_t aisys_reply;
 /* What receive() gets; borrowed until it returns. */
 struct aisys_msg {
     struct aisys_id from;
-    const void *data;     /* NULL when bytes is 0 */
+    const void *data; /* NULL when bytes is 0 */
     uint32_t bytes;
     uint32_t type;        /* whatever both sides agreed on */
     uint64_t deadline_ms; /* on this node's clock; 0: none */
@@ -102,9 +103,10 @@ struct aisys_msg {
 
 /* Why something could not be sent or begun. Nothing of it will be heard of again. */
 enum aisys_send_outcome {
-    AISYS_SEND_FULL = 1,    /* the receiver's mailbox, or the place for an end in one's own */
-    AISYS_SEND_GONE = 2,    /* no such actor (any more) */
-    AISYS_SEND_TOO_BIG = 3, /* larger than a message may be (16 MiB, and never over the mailbox's bytes) */
+    AISYS_SEND_FULL = 1, /* the receiver's mailbox, or the place for an end in one's own */
+    AISYS_SEND_GONE = 2, /* no such actor (any more) */
+    AISYS_SEND_TOO_BIG =
+        3, /* larger than a message may be (16 MiB, and never over the mailbox's bytes) */
 };
 
 /* How the end of something begun comes back. */
@@ -118,13 +120,13 @@ struct aisys_then {
 /* The end of something that this actor began; borrowed until the continuation returns. */
 struct aisys_end {
     uint64_t token;
-    int code;           /* enum aisys_code; AISYS_OK: what follows is the result */
-    bool more;          /* a job's progress: its end is still to come */
-    const char *words;  /* why, for people; "" when code is AISYS_OK */
+    int code;            /* enum aisys_code; AISYS_OK: what follows is the result */
+    bool more;           /* a job's progress: its end is still to come */
+    const char *words;   /* why, for people; "" when code is AISYS_OK */
     const void *message; /* the unpacked reply, when the continuation names its type; else NULL */
-    const void *data;   /* the reply as it came (an aisys.Error when code is not AISYS_OK) */
+    const void *data;    /* the reply as it came (an aisys.Error when code is not AISYS_OK) */
     size_t bytes;
-    void *result;       /* of a job, a database or Redis command: see the function that began it */
+    void *result; /* of a job, a database or Redis command: see the function that began it */
 };
 
 /* Send a copy of @payload to @to. Returns 0, an AISYS_SEND_* outcome or -ENOMEM. */
@@ -149,24 +151,27 @@ AISYS_API int aisys_call_packed(struct aisys_actor *self, struct aisys_id to, co
 /* Answer: each completes @reply, exactly once. On a reply whose asker has gone, or that was completed,
  * they do nothing and return AISYS_SEND_GONE. Nothing can be refused: the asker reserved the place.
  * When memory is short the asker gets RESOURCE_EXHAUSTED and the result is -ENOMEM. */
-AISYS_API int aisys_answer(struct aisys_actor *self, aisys_reply reply, const ProtobufCMessage *message);
-AISYS_API int aisys_answer_bytes(struct aisys_actor *self, aisys_reply reply, struct aisys_bytes payload);
+AISYS_API int aisys_answer(
+    struct aisys_actor *self, aisys_reply reply, const ProtobufCMessage *message);
+AISYS_API int aisys_answer_bytes(
+    struct aisys_actor *self, aisys_reply reply, struct aisys_bytes payload);
 AISYS_API int aisys_fail(struct aisys_actor *self, aisys_reply reply, enum aisys_code code,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
-AISYS_API int aisys_fail_diag(
-    struct aisys_actor *self, aisys_reply reply, enum aisys_code code, const struct aisys_diag *diag);
+AISYS_API int aisys_fail_diag(struct aisys_actor *self, aisys_reply reply, enum aisys_code code,
+    const struct aisys_diag *diag);
 
 /* Pass the error of @end on to @reply as it came, details included. */
-AISYS_API int aisys_fail_as(struct aisys_actor *self, aisys_reply reply, const struct aisys_end *end);
+AISYS_API int aisys_fail_as(
+    struct aisys_actor *self, aisys_reply reply, const struct aisys_end *end);
 
 /* What is left of the time that @reply's asker gave, at least 1; 0 when it gave none or has gone. */
 AISYS_API uint32_t aisys_reply_remaining_ms(const struct aisys_actor *self, aisys_reply reply);
 
 /* ---- Timers and cancelling ---------------------------------------------------------------- */
 
-AISYS_API uint64_t aisys_now_ms(const struct aisys_actor *self);  /* monotonic, one value per turn */
-AISYS_API int64_t aisys_wall_ms(const struct aisys_actor *self);  /* since 1970, UTC */
-AISYS_API uint64_t aisys_random(struct aisys_actor *self);        /* 64 bits, not for secrets */
+AISYS_API uint64_t aisys_now_ms(const struct aisys_actor *self); /* monotonic, one value per turn */
+AISYS_API int64_t aisys_wall_ms(const struct aisys_actor *self); /* since 1970, UTC */
+AISYS_API uint64_t aisys_random(struct aisys_actor *self);       /* 64 bits, not for secrets */
 
 /* AISYS_OK to @then after @delay_ms (>= 1); then.deadline_ms is ignored. */
 AISYS_API int aisys_after(struct aisys_actor *self, uint32_t delay_ms, struct aisys_then then);
@@ -199,8 +204,10 @@ AISYS_API int aisys_job(struct aisys_actor *self, enum aisys_lane lane, aisys_ru
 AISYS_API void *aisys_job_input(const struct aisys_job *job);
 AISYS_API bool aisys_job_stopped(const struct aisys_job *job); /* cancelled, or over its deadline */
 AISYS_API uint64_t aisys_job_remaining_ms(const struct aisys_job *job);
-AISYS_API int aisys_job_progress(struct aisys_job *job, struct aisys_bytes payload); /* 0, -ENOMEM */
-AISYS_API void aisys_job_result(struct aisys_job *job, void *result, aisys_free_fn free); /* takes */
+AISYS_API int aisys_job_progress(
+    struct aisys_job *job, struct aisys_bytes payload); /* 0, -ENOMEM */
+AISYS_API void aisys_job_result(
+    struct aisys_job *job, void *result, aisys_free_fn free); /* takes */
 AISYS_API void aisys_job_fail(struct aisys_job *job, enum aisys_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -208,8 +215,9 @@ AISYS_API void aisys_job_fail(struct aisys_job *job, enum aisys_code code, const
 
 /* Zeroed memory in the actor's account. NULL when its limit or the system's memory is reached. */
 AISYS_API void *aisys_alloc(struct aisys_actor *self, size_t bytes);
-AISYS_API void *aisys_realloc(struct aisys_actor *self, void *p, size_t bytes); /* new bytes are not zeroed */
-AISYS_API void aisys_free(struct aisys_actor *self, void *p);                   /* NULL is fine */
+AISYS_API void *aisys_realloc(
+    struct aisys_actor *self, void *p, size_t bytes);         /* new bytes are not zeroed */
+AISYS_API void aisys_free(struct aisys_actor *self, void *p); /* NULL is fine */
 AISYS_API char *aisys_strdup(struct aisys_actor *self, const char *s);
 
 /* ---- Log ---------------------------------------------------------------------------------- */
@@ -217,8 +225,8 @@ AISYS_API char *aisys_strdup(struct aisys_actor *self, const char *s);
 enum aisys_log_level { AISYS_DEBUG, AISYS_INFO, AISYS_WARNING, AISYS_ERROR };
 
 /* One event: a stable name, then printf-style key=value pairs. The runtime adds time, node and actor. */
-AISYS_API void aisys_log(const struct aisys_actor *self, enum aisys_log_level level, const char *event,
-    const char *format, ...) __attribute__((format(printf, 4, 5)));
+AISYS_API void aisys_log(const struct aisys_actor *self, enum aisys_log_level level,
+    const char *event, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* ---- Classes ------------------------------------------------------------------------------ */
 
@@ -285,7 +293,7 @@ struct aisys_actor_ops {
 struct aisys_module {
     uint32_t abi;
     const char *name;
-    const char *license;                           /* SPDX; a module that links GPL code says so */
+    const char *license;                          /* SPDX; a module that links GPL code says so */
     const struct aisys_actor_ops *const *classes; /* NULL ends the list */
 };
 
@@ -300,6 +308,7 @@ struct aisys_module {
     } while (0)
 #endif
 
-AISYS_API _Noreturn void aisys_check_failed_in_actor(const char *condition, const char *file, int line);
+AISYS_API _Noreturn void aisys_check_failed_in_actor(
+    const char *condition, const char *file, int line);
 
 #endif

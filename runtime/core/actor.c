@@ -1,0 +1,500 @@
+/* An actor's life: added, started, failed, started again, drained, stopped, torn down. */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define ACTOR_LINK               offsetof(struct aisys_actor, slot)
+#define MAILBOX_MESSAGES_DEFAULT 1024u
+#define MAILBOX_BYTES_DEFAULT    (32u * 1024 * 1024)
+
+const char *life_name(enum life life)
+{
+    static const char *const names[LIFE_NR] = {
+        [LIFE_FREE] = "gone",
+        [LIFE_ADDED] = "waiting",
+        [LIFE_STARTING] = "starting",
+        [LIFE_RUNNING] = "running",
+        [LIFE_DRAINING] = "draining",
+        [LIFE_STOPPING] = "stopping",
+        [LIFE_STOPPED] = "stopped",
+        [LIFE_FAILED] = "failed",
+        [LIFE_DOWN] = "down",
+    };
+
+    return names[life];
+}
+
+struct aisys_id aisys_self(const struct aisys_actor *self)
+{
+    return actor_id(self);
+}
+
+const char *aisys_name(const struct aisys_actor *self)
+{
+    return self->name ? self->name : "";
+}
+
+struct aisys_actor *aisys_core_actor(const struct aisys_core *core, struct aisys_id id)
+{
+    return actor_find(core, id);
+}
+
+struct aisys_core *aisys_core_of(const struct aisys_actor *actor)
+{
+    return actor->core;
+}
+
+/* ---- Adding --------------------------------------------------------------------------------- */
+
+static void supervised_free(struct aisys_core *core, struct supervised *supervised)
+{
+    if (!supervised)
+        return;
+    for (char **depend = supervised->depends; depend && *depend; depend++)
+        core_release(core, *depend);
+    core_release(core, supervised->depends);
+    core_release(core, supervised->alias);
+    core_release(core, supervised);
+}
+
+static void restart_due(struct wheel_node *node, void *ctx);
+
+static struct supervised *supervised_new(
+    struct aisys_core *core, const struct aisys_actor_options *options)
+{
+    struct supervised *supervised = core_calloc(core, sizeof(*supervised));
+    size_t n = 0;
+
+    if (!supervised)
+        return NULL;
+    supervised->hidden = options->hidden;
+    supervised->restart_timer.expired = restart_due;
+    while (options->depends && options->depends[n])
+        n++;
+    supervised->depends = core_calloc(core, (n + 1) * sizeof(*supervised->depends));
+    if (!supervised->depends)
+        goto fail;
+    for (size_t i = 0; i < n; i++) {
+        supervised->depends[i] = core_strdup(core, options->depends[i]);
+        if (!supervised->depends[i])
+            goto fail;
+    }
+    if (options->alias) {
+        supervised->alias = core_strdup(core, options->alias);
+        if (!supervised->alias)
+            goto fail;
+    }
+    return supervised;
+
+fail:
+    supervised_free(core, supervised);
+    return NULL;
+}
+
+static int actor_give_name(struct aisys_actor *actor, const struct aisys_actor_options *options)
+{
+    struct aisys_core *core = actor->core;
+    struct supervised *supervised;
+    int r = -ENOMEM;
+
+    actor->name = core_strdup(core, options->name);
+    if (!actor->name)
+        return -ENOMEM;
+    supervised = actor->supervised = supervised_new(core, options);
+    if (!supervised)
+        goto fail;
+    r = names_add(core, actor->name, actor->slot);
+    if (r < 0)
+        goto fail;
+    r = supervised->alias ? names_add(core, supervised->alias, actor->slot) : 0;
+    if (r < 0) {
+        names_remove(core, actor->name);
+        goto fail;
+    }
+    supervised->prev = core->last;
+    if (core->last)
+        core->last->supervised->next = actor;
+    else
+        core->first = actor;
+    core->last = actor;
+    return 0;
+
+fail:
+    supervised_free(core, supervised);
+    core_release(core, actor->name);
+    actor->supervised = NULL;
+    actor->name = NULL;
+    return r;
+}
+
+static void actor_take_name(struct aisys_actor *actor)
+{
+    struct supervised *supervised = actor->supervised;
+    struct aisys_core *core = actor->core;
+
+    if (!supervised)
+        return;
+    wheel_disarm(&core->wheel, &supervised->restart_timer);
+    names_remove(core, actor->name);
+    if (supervised->alias)
+        names_remove(core, supervised->alias);
+    if (supervised->prev)
+        supervised->prev->supervised->next = supervised->next;
+    else
+        core->first = supervised->next;
+    if (supervised->next)
+        supervised->next->supervised->prev = supervised->prev;
+    else
+        core->last = supervised->prev;
+    supervised_free(core, supervised);
+    core_release(core, actor->name);
+    actor->supervised = NULL;
+    actor->name = NULL;
+}
+
+void actor_begin_start(struct aisys_actor *actor)
+{
+    actor->life = LIFE_STARTING;
+    actor->todo = TODO_START;
+    actor_run_later(actor);
+}
+
+int aisys_core_spawn(struct aisys_core *core, struct aisys_class *class,
+    const struct aisys_actor_options *options, struct aisys_id *ret_id)
+{
+    uint32_t slot;
+    struct aisys_actor *actor = table_take(&core->actors, ACTOR_LINK, &slot);
+    uint32_t generation;
+
+    if (!actor)
+        return core->actors.used >= core->actors.max ? AISYS_SEND_FULL : -ENOMEM;
+    generation = actor->generation + 1 ? actor->generation + 1 : 1;
+    *actor = (struct aisys_actor){
+        .class = class,
+        .core = core,
+        .slot = slot,
+        .generation = generation,
+        .queued_max =
+            options->mailbox_messages ? options->mailbox_messages : MAILBOX_MESSAGES_DEFAULT,
+        .queued_bytes_max = options->mailbox_bytes ? options->mailbox_bytes : MAILBOX_BYTES_DEFAULT,
+        .drop_oldest = options->policy == AISYS_MAILBOX_DROP_OLDEST,
+        .memory_bytes_max = options->memory_bytes_max,
+        .config = options->config,
+        .life = LIFE_ADDED,
+    };
+    if (options->name) {
+        const int r = actor_give_name(actor, options);
+
+        if (r < 0) {
+            actor->life = LIFE_FREE;
+            table_give(&core->actors, ACTOR_LINK, slot);
+            return r;
+        }
+    } else if (class->ops->start || class->ops->state_bytes) {
+        actor_begin_start(actor);
+    } else {
+        actor->life = LIFE_RUNNING;
+    }
+    *ret_id = (struct aisys_id){ core->node, slot, generation };
+    return 0;
+}
+
+/* ---- Tearing down --------------------------------------------------------------------------- */
+
+/* Everything that this instance owns is released; its mailbox, name and accounts stay. */
+static void actor_tear_down(struct aisys_actor *actor, int code, const char *words)
+{
+    struct aisys_core *core = actor->core;
+
+    while (actor->ops) /* an end that is in the mailbox already finds no op, and is dropped */
+        op_abandon(core, actor->ops);
+    while (actor->replies)
+        reply_fail(core, actor->replies, code, words);
+    if (core->env->actor_gone)
+        core->env->actor_gone(core->env->ctx, actor);
+    core_release(core, actor->state);
+    actor->state = NULL;
+    blocks_release(actor);
+    actor->gave_up = false;
+    actor->todo = TODO_NOTHING;
+}
+
+/* What waits in the mailbox of an actor that will not handle it. */
+static void actor_bury_mailbox(struct aisys_actor *actor, const char *words)
+{
+    struct message *message;
+
+    while ((message = mailbox_pop(actor))) {
+        message_fail(actor->core, actor_id(actor), message, AISYS_UNAVAILABLE, words);
+        dead_message(actor, message, AISYS_DEAD_STOPPED);
+    }
+}
+
+/* The slot is given back; an actor whose handler runs is given back after it. */
+static void actor_remove(struct aisys_actor *actor)
+{
+    struct aisys_core *core = actor->core;
+
+    actor_bury_mailbox(actor, "the actor has stopped");
+    actor_take_name(actor);
+    core_release(core, actor->measured);
+    actor->measured = NULL;
+    actor->life = LIFE_FREE;
+    if (core->current != actor && !actor->runnable)
+        table_give(&core->actors, ACTOR_LINK, actor->slot);
+}
+
+void aisys_core_kill(struct aisys_core *core, struct aisys_id id)
+{
+    struct aisys_actor *actor = actor_find(core, id);
+
+    if (!actor)
+        return;
+    actor_tear_down(actor, AISYS_UNAVAILABLE, "the actor was stopped");
+    actor_remove(actor);
+    dependencies_changed(core);
+}
+
+/* ---- Starting and failing ------------------------------------------------------------------- */
+
+static void actor_runs(struct aisys_actor *actor)
+{
+    actor->life = LIFE_RUNNING;
+    if (actor->queued)
+        actor_run_later(actor);
+    dependencies_changed(actor->core);
+}
+
+void aisys_ready(struct aisys_actor *self)
+{
+    if (self->life != LIFE_STARTING || self->todo != TODO_NOTHING)
+        aisys_check_failed_in_actor(
+            "ready() is called once, after start() was pending", __FILE__, __LINE__);
+    actor_runs(self);
+}
+
+static int actor_do_start(struct aisys_actor *actor)
+{
+    const struct aisys_actor_ops *ops = actor->class->ops;
+    int r;
+
+    if (ops->state_bytes) {
+        actor->state = core_calloc(actor->core, ops->state_bytes);
+        if (!actor->state)
+            return -ENOMEM;
+    }
+    r = ops->start ? ops->start(actor, actor->config) : 0;
+    if (r == 0 && actor->life == LIFE_STARTING)
+        actor_runs(actor);
+    return r < 0 ? r : 0;
+}
+
+static int actor_do_stop(struct aisys_actor *actor)
+{
+    const struct aisys_actor_ops *ops = actor->class->ops;
+    const bool restarting = actor->supervised && actor->supervised->restarting;
+    const int r =
+        ops->stop ? ops->stop(actor, restarting ? AISYS_STOP_RESTART : AISYS_STOP_DRAIN) : 0;
+
+    if (r == 0 && actor->life == LIFE_STOPPING)
+        aisys_stopped(actor);
+    return r < 0 ? r : 0;
+}
+
+int actor_do(struct aisys_actor *actor)
+{
+    const enum todo todo = actor->todo;
+
+    actor->todo = TODO_NOTHING;
+    return todo == TODO_START ? actor_do_start(actor) : actor_do_stop(actor);
+}
+
+void aisys_give_up(struct aisys_actor *self, int error, const char *why)
+{
+    core_log(self->core, self, AISYS_WARNING, "gave_up", "errno=%d why=\"%s\"",
+        error < 0 ? -error : error, why);
+    if (self->supervised)
+        snprintf(self->supervised->last_failure, sizeof(self->supervised->last_failure), "%s", why);
+    self->gave_up = true;
+}
+
+/* Whether it has failed too often, this time included. */
+static bool supervised_failed(struct aisys_actor *actor)
+{
+    struct supervised *supervised = actor->supervised;
+    const struct aisys_core *core = actor->core;
+    uint32_t recent = 0;
+
+    supervised->failures_ms[supervised->failures++ % RESTARTS_KEPT] = core->now_ms;
+    for (uint32_t i = 0; i < RESTARTS_KEPT && i < supervised->failures; i++)
+        if (core->now_ms - supervised->failures_ms[i] < core->restarts_ms)
+            recent++;
+    return recent > core->restarts_max;
+}
+
+static void restart_due(struct wheel_node *node, void *ctx)
+{
+    struct aisys_core *core = ctx;
+    struct supervised *supervised =
+        (struct supervised *)(void *)((char *)node - offsetof(struct supervised, restart_timer));
+
+    for (struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next)
+        if (actor->supervised == supervised) {
+            actor_begin_start(actor);
+            return;
+        }
+}
+
+static void actor_is_down(struct aisys_actor *actor)
+{
+    core_log(actor->core, actor, AISYS_ERROR, "actor_down",
+        "restarts=%u within_ms=%u last_failure=\"%s\" action=\"mend the cause, then aisysctl call "
+        "orchestrator Restart name=%s\"",
+        (unsigned)actor->core->restarts_max, (unsigned)actor->core->restarts_ms,
+        actor->supervised->last_failure, actor->name);
+    actor->life = LIFE_DOWN;
+    actor_bury_mailbox(actor, "the actor is down");
+}
+
+void actor_fail(struct aisys_actor *actor, int error, const char *why)
+{
+    struct aisys_core *core = actor->core;
+    struct supervised *supervised = actor->supervised;
+    const bool stopping = actor->life == LIFE_DRAINING || actor->life == LIFE_STOPPING;
+    const bool said = actor->gave_up; /* the reason is in last_failure */
+
+    if (supervised && !said)
+        snprintf(supervised->last_failure, sizeof(supervised->last_failure), "%s",
+            why                       ? why
+            : strerrordesc_np(-error) ? strerrordesc_np(-error)
+                                      : "unknown error");
+    core_log(core, actor, AISYS_ERROR, "actor_failed", "state=%s errno=%d why=\"%s\"",
+        life_name(actor->life), -error,
+        supervised ? supervised->last_failure
+        : why      ? why
+                   : "");
+    actor_tear_down(actor, AISYS_INTERNAL, "the actor failed");
+    if (!supervised) {
+        actor_remove(actor);
+        return;
+    }
+    if (stopping && !supervised->restarting) {
+        actor_bury_mailbox(actor, "the actor has stopped");
+        actor->life = LIFE_STOPPED;
+    } else if (supervised_failed(actor)) {
+        actor_is_down(actor);
+    } else {
+        supervised->restarts++;
+        supervised->restarting = false;
+        actor->life = LIFE_FAILED;
+        if (core->restart_delay_ms)
+            wheel_arm(
+                &core->wheel, &supervised->restart_timer, core->now_ms + core->restart_delay_ms);
+        else
+            actor_begin_start(actor);
+    }
+    dependencies_changed(core);
+}
+
+/* ---- Stopping ------------------------------------------------------------------------------- */
+
+void actor_begin_stop(struct aisys_actor *actor)
+{
+    switch ((enum life)actor->life) {
+    case LIFE_RUNNING:
+        actor->life = LIFE_DRAINING;
+        actor_run_later(actor);
+        break;
+    case LIFE_STARTING:
+        actor_tear_down(actor, AISYS_UNAVAILABLE, "the actor is stopped");
+        /* fall through */
+    case LIFE_ADDED:
+    case LIFE_FAILED:
+    case LIFE_DOWN:
+        wheel_disarm(&actor->core->wheel, &actor->supervised->restart_timer);
+        actor_bury_mailbox(actor, "the actor is stopped");
+        actor->life = LIFE_STOPPED;
+        break;
+    default:
+        break;
+    }
+}
+
+void aisys_stopped(struct aisys_actor *self)
+{
+    if (self->life != LIFE_STOPPING || self->todo != TODO_NOTHING)
+        aisys_check_failed_in_actor(
+            "stopped() is called once, after stop() was pending", __FILE__, __LINE__);
+    self->life = LIFE_STOPPED; /* the rest when its handler has returned */
+}
+
+/* Called outside handlers. */
+void actor_settle(struct aisys_actor *actor)
+{
+    struct aisys_core *core = actor->core;
+
+    if (actor->life == LIFE_FREE) {
+        if (!actor->runnable)
+            table_give(&core->actors, ACTOR_LINK, actor->slot);
+        return;
+    }
+    if (actor->life == LIFE_DRAINING && !actor->queued && !actor->replies) {
+        actor->life = LIFE_STOPPING;
+        actor->todo = TODO_STOP;
+        actor_run_later(actor);
+    } else if (actor->life == LIFE_STOPPED) {
+        actor_tear_down(actor, AISYS_UNAVAILABLE, "the actor has stopped");
+        if (actor->supervised->restarting) {
+            actor->supervised->restarting = false;
+            actor->supervised->restarts++;
+            actor_begin_start(actor);
+        } else {
+            actor_bury_mailbox(actor, "the actor has stopped");
+        }
+        dependencies_changed(core);
+    }
+}
+
+int aisys_core_restart(struct aisys_core *core, const char *name)
+{
+    struct aisys_actor *actor = actor_find(core, aisys_core_lookup(core, name));
+
+    if (!actor)
+        return -ENOENT;
+    if (actor->life == LIFE_DOWN) {
+        actor->supervised->failures = 0;
+        actor->supervised->restarts++;
+        actor_begin_start(actor);
+        return 0;
+    }
+    if (actor->life != LIFE_RUNNING || core->state == AISYS_CORE_STOPPING)
+        return -EAGAIN;
+    actor->supervised->restarting = true;
+    actor_begin_stop(actor);
+    return 0;
+}
+
+/* ---- Health --------------------------------------------------------------------------------- */
+
+void aisys_core_health(
+    const struct aisys_core *core, struct aisys_id id, struct aisys_health *ret_health)
+{
+    const struct aisys_actor *actor = actor_find(core, id);
+    struct aisys_health health = { .status = AISYS_HEALTHY };
+
+    if (!actor) {
+        health.status = AISYS_UNHEALTHY;
+        snprintf(health.why, sizeof(health.why), "no such actor");
+    } else if (actor->life == LIFE_RUNNING) {
+        if (actor->class->ops->health)
+            actor->class->ops->health(actor, &health);
+    } else {
+        const char *failure = actor->supervised ? actor->supervised->last_failure : "";
+
+        health.status = AISYS_UNHEALTHY;
+        snprintf(health.why, sizeof(health.why), "%s%s%.140s", life_name(actor->life),
+            failure[0] ? ": " : "", failure);
+    }
+    *ret_health = health;
+}

@@ -1,0 +1,322 @@
+/* The core as a whole: making it, starting and stopping its actors in order. */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define ACTORS_MAX_DEFAULT        (1u << 24)
+#define OPS_MAX_DEFAULT           (1u << 20)
+#define MESSAGE_BYTES_MAX_DEFAULT (16u * 1024 * 1024)
+#define RESTARTS_MAX_DEFAULT      3u
+#define RESTARTS_MS_DEFAULT       10000u
+
+static uint32_t or_default(uint32_t value, uint32_t otherwise)
+{
+    return value ? value : otherwise;
+}
+
+int aisys_core_new(const struct aisys_env *env, const struct aisys_core_options *options,
+    struct aisys_core **ret_core)
+{
+    struct aisys_core *core = env->memory.alloc(env->memory.ctx, sizeof(*core));
+    const uint32_t ops_max = or_default(options->ops_max, OPS_MAX_DEFAULT);
+
+    if (!core)
+        return -ENOMEM;
+    *core = (struct aisys_core){
+        .env = env,
+        .node = options->node,
+        .now_ms = env->now_ms(env->ctx),
+        .loopback = options->loopback,
+        .message_bytes_max = or_default(options->message_bytes_max, MESSAGE_BYTES_MAX_DEFAULT),
+        .restarts_max = or_default(options->restarts_max, RESTARTS_MAX_DEFAULT),
+        .restarts_ms = or_default(options->restarts_ms, RESTARTS_MS_DEFAULT),
+        .restart_delay_ms = options->restart_delay_ms,
+        .state = AISYS_CORE_NEW,
+    };
+    AISYS_CHECK(core->restarts_max < RESTARTS_KEPT);
+    wheel_init(&core->wheel, core->now_ms, core);
+    table_init(&core->actors, &env->memory, sizeof(struct aisys_actor),
+        or_default(options->actors_max, ACTORS_MAX_DEFAULT));
+    table_init(&core->ops, &env->memory, sizeof(struct op), ops_max);
+    table_init(&core->replies, &env->memory, sizeof(struct reply), ops_max);
+    for (unsigned i = 0; i < AISYS_LANE_NR; i++)
+        if (lane_init(core, &core->lanes[i], options->lanes[i]) < 0) {
+            aisys_core_free(core);
+            return -ENOMEM;
+        }
+    *ret_core = core;
+    return 0;
+}
+
+static void core_kill_all(struct aisys_core *core)
+{
+    core->state = AISYS_CORE_STOPPED; /* nobody starts any more */
+    core->run_head = core->run_tail = NULL;
+    for (uint32_t slot = 0; slot < core->actors.touched; slot++) {
+        struct aisys_actor *actor = table_at(&core->actors, slot);
+
+        actor->runnable = false;
+        if (actor->life != LIFE_FREE)
+            aisys_core_kill(core, actor_id(actor));
+    }
+}
+
+void aisys_core_free(struct aisys_core *core)
+{
+    if (!core)
+        return;
+    AISYS_CHECK(!core->in_turn);
+    core_kill_all(core);
+    for (unsigned i = 0; i < AISYS_LANE_NR; i++)
+        lane_deinit(core, &core->lanes[i]);
+    while (core->classes) {
+        struct aisys_class *class = core->classes;
+
+        core->classes = class->next;
+        core_release(core, class->methods);
+        core_release(core, class);
+    }
+    while (core->arenas_nr)
+        core_release(core, core->arenas[--core->arenas_nr]);
+    core_release(core, core->dead.ring);
+    core_release(core, core->names);
+    table_deinit(&core->replies);
+    table_deinit(&core->ops);
+    table_deinit(&core->actors);
+    message_pool_deinit(core);
+    core_release(core, core);
+}
+
+char *core_strdup(struct aisys_core *core, const char *s)
+{
+    const size_t bytes = strlen(s) + 1;
+    char *copy = core_alloc(core, bytes);
+
+    return copy ? memcpy(copy, s, bytes) : NULL;
+}
+
+const struct aisys_env *aisys_core_env(const struct aisys_core *core)
+{
+    return core->env;
+}
+
+/* ---- Order ---------------------------------------------------------------------------------- */
+
+static struct aisys_actor *actor_named(const struct aisys_core *core, const char *name)
+{
+    return actor_find(core, aisys_core_lookup(core, name));
+}
+
+enum mark { MARK_NONE, MARK_OPEN, MARK_DONE };
+
+/* Depth first. @path is where the search stands, in words. False: a fault was found below. */
+static bool order_visit(
+    struct aisys_core *core, struct aisys_actor *actor, const char *path, struct aisys_diag *diag)
+{
+    char here[512];
+    bool good = true;
+
+    snprintf(here, sizeof(here), "%s%s%s", path, path[0] ? " -> " : "", actor->name);
+    if (actor->supervised->mark == MARK_OPEN) {
+        aisys_diag_add(diag, NULL, "agents", "dependencies without a cycle", "cycle: %s", here);
+        return false;
+    }
+    if (actor->supervised->mark == MARK_DONE)
+        return true;
+    actor->supervised->mark = MARK_OPEN;
+    for (char **depend = actor->supervised->depends; *depend; depend++) {
+        struct aisys_actor *other = actor_named(core, *depend);
+
+        if (!other) {
+            aisys_diag_add(diag, NULL, actor->name, "the name of an actor of this role",
+                "depends on %s, which does not exist", *depend);
+            good = false;
+        } else if (!order_visit(core, other, here, diag)) {
+            good = false;
+        }
+    }
+    actor->supervised->mark = MARK_DONE;
+    return good;
+}
+
+int aisys_core_start(struct aisys_core *core, struct aisys_diag *diag)
+{
+    bool good = true;
+
+    AISYS_CHECK(core->state == AISYS_CORE_NEW);
+    for (struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next)
+        actor->supervised->mark = MARK_NONE;
+    for (struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next)
+        good = order_visit(core, actor, "", diag) && good;
+    if (!good)
+        return -EINVAL;
+    core->state = AISYS_CORE_STARTING;
+    dependencies_changed(core);
+    return 0;
+}
+
+/* ---- Going on when something has changed ---------------------------------------------------- */
+
+static bool may_start(const struct aisys_core *core, const struct aisys_actor *actor)
+{
+    for (char **depend = actor->supervised->depends; *depend; depend++) {
+        const struct aisys_actor *other = actor_named(core, *depend);
+
+        if (!other || other->life != LIFE_RUNNING)
+            return false;
+    }
+    return true;
+}
+
+/* Whether all that depend on it have stopped. */
+static bool may_stop(const struct aisys_core *core, const struct aisys_actor *actor)
+{
+    for (const struct aisys_actor *other = core->first; other; other = other->supervised->next) {
+        if (other->life == LIFE_STOPPED)
+            continue;
+        for (char **depend = other->supervised->depends; *depend; depend++)
+            if (actor_named(core, *depend) == actor)
+                return false;
+    }
+    return true;
+}
+
+static void sweep_starting(struct aisys_core *core)
+{
+    bool all_settled = true;
+
+    for (struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next) {
+        if (actor->life == LIFE_ADDED && may_start(core, actor))
+            actor_begin_start(actor);
+        if (actor->life == LIFE_STARTING || actor->life == LIFE_FAILED)
+            all_settled = false;
+    }
+    if (core->state == AISYS_CORE_STARTING && all_settled)
+        core->state = AISYS_CORE_READY;
+}
+
+static void sweep_stopping(struct aisys_core *core)
+{
+    bool all_stopped = true;
+
+    for (struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next) {
+        if (actor->life != LIFE_STOPPED && may_stop(core, actor))
+            actor_begin_stop(actor);
+        if (actor->life != LIFE_STOPPED)
+            all_stopped = false;
+    }
+    if (all_stopped)
+        core->state = AISYS_CORE_STOPPED;
+}
+
+/* What is done here may change things again: then once more, not deeper. */
+void dependencies_changed(struct aisys_core *core)
+{
+    core->sweep_again = true;
+    if (core->sweeping)
+        return;
+    core->sweeping = true;
+    while (core->sweep_again) {
+        core->sweep_again = false;
+        if (core->state == AISYS_CORE_STARTING || core->state == AISYS_CORE_READY)
+            sweep_starting(core);
+        else if (core->state == AISYS_CORE_STOPPING)
+            sweep_stopping(core);
+    }
+    core->sweeping = false;
+}
+
+void aisys_core_stop(struct aisys_core *core)
+{
+    if (core->state == AISYS_CORE_STOPPING || core->state == AISYS_CORE_STOPPED)
+        return;
+    core->state = AISYS_CORE_STOPPING;
+    dependencies_changed(core);
+}
+
+static void not_drained(const struct aisys_actor *actor,
+    void (*report)(void *ctx, const char *actor, const char *words), void *ctx)
+{
+    struct aisys_actor_info info;
+    char words[160];
+
+    aisys_core_info(actor->core, actor_id(actor), &info);
+    snprintf(words, sizeof(words), "state=%s messages=%u answers_owed=%u open=%u", info.state,
+        (unsigned)info.accounts.queued, (unsigned)info.open_replies, (unsigned)info.open_ops);
+    report(ctx, actor->name, words);
+}
+
+void aisys_core_stop_now(struct aisys_core *core,
+    void (*report)(void *ctx, const char *actor, const char *words), void *ctx)
+{
+    for (const struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next)
+        if (actor->life != LIFE_STOPPED)
+            not_drained(actor, report, ctx);
+    core_kill_all(core);
+}
+
+enum aisys_core_state aisys_core_state(const struct aisys_core *core)
+{
+    return core->state;
+}
+
+unsigned aisys_core_down(const struct aisys_core *core)
+{
+    unsigned down = 0;
+
+    for (const struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next)
+        if (actor->life == LIFE_DOWN ||
+            (core->state == AISYS_CORE_READY && actor->life == LIFE_ADDED))
+            down++;
+    return down;
+}
+
+/* ---- Clocks, chance, words ------------------------------------------------------------------ */
+
+uint64_t aisys_now_ms(const struct aisys_actor *self)
+{
+    return self->core->now_ms;
+}
+
+int64_t aisys_wall_ms(const struct aisys_actor *self)
+{
+    return self->core->env->wall_ms(self->core->env->ctx);
+}
+
+uint64_t aisys_random(struct aisys_actor *self)
+{
+    return self->core->env->random(self->core->env->ctx);
+}
+
+#define LOG_WORDS_MAX 1024
+
+static void core_log_words(const struct aisys_core *core, const struct aisys_actor *actor,
+    enum aisys_log_level level, const char *event, const char *format, va_list ap)
+{
+    char words[LOG_WORDS_MAX];
+
+    vsnprintf(words, sizeof(words), format, ap);
+    core->env->log(core->env->ctx, level, actor ? actor->name : NULL, event, words);
+}
+
+void core_log(const struct aisys_core *core, const struct aisys_actor *actor,
+    enum aisys_log_level level, const char *event, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    core_log_words(core, actor, level, event, format, ap);
+    va_end(ap);
+}
+
+void aisys_log(const struct aisys_actor *self, enum aisys_log_level level, const char *event,
+    const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    core_log_words(self->core, self, level, event, format, ap);
+    va_end(ap);
+}

@@ -1,0 +1,244 @@
+/* The core of a node: actors, mailboxes, scheduler, asks, timers, jobs, names, accounts. Pure: it has no
+ * clock, no I/O, no threads, and reaches the world through struct aisys_env alone, so the same seed
+ * gives the same run.
+ *
+ * The owner (runtime/node or the simulator) calls aisys_core_turn() whenever there may be work: it
+ * handles messages for at most a millisecond and says whether there is more.
+ *
+ * Threads: everything on the loop thread, except aisys_job_execute() and what it leads to.
+ * Errors:  0, a negative errno, or the positive outcomes that a function documents.
+ * Times:   _ms are milliseconds of env->now_ms, ticks are env->ticks. */
+#ifndef AISYS_CORE_CORE_H
+#define AISYS_CORE_CORE_H
+
+#include "env.h"
+#include "envelope.h"
+
+struct aisys_core;
+
+struct aisys_lane_limits {
+    uint32_t running; /* jobs at once, >= 1 */
+    uint32_t queued;  /* waiting jobs, >= 1 */
+};
+
+struct aisys_core_options {
+    uint64_t node;              /* number << 32 | incarnation */
+    uint32_t actors_max;        /* 0: 2^24 */
+    uint32_t ops_max;           /* asks, timers and jobs open at once; 0: 2^20 */
+    uint32_t message_bytes_max; /* payload; 0: 16 MiB */
+    uint32_t restarts_max; /* failures within restarts_ms after which an actor stays down; 0: 3 */
+    uint32_t restarts_ms;  /* 0: 10000 */
+    uint32_t restart_delay_ms;                     /* before each restart; 0: at once */
+    bool loopback;                                 /* bus.local: socket */
+    struct aisys_lane_limits lanes[AISYS_LANE_NR]; /* 0: 1 running, 256 queued */
+};
+
+/* 0 or -ENOMEM. @env is borrowed until free. */
+int aisys_core_new(const struct aisys_env *env, const struct aisys_core_options *options,
+    struct aisys_core **ret_core);
+
+/* Everything of every actor is released, without calling stop(). Jobs must have ended. NULL is fine. */
+void aisys_core_free(struct aisys_core *core);
+
+/* ---- Classes and actors ------------------------------------------------------------------- */
+
+struct aisys_class;
+
+/* Make @ops (borrowed for the core's life) known: its tables are checked and indexed. 0, -ENOMEM;
+ * -EINVAL with the reason in @diag; -EEXIST when another class has the name. */
+int aisys_core_class_add(struct aisys_core *core, const struct aisys_actor_ops *ops,
+    struct aisys_diag *diag, struct aisys_class **ret_class);
+struct aisys_class *aisys_core_class(const struct aisys_core *core, const char *name);
+const struct aisys_actor_ops *aisys_class_ops(const struct aisys_class *class);
+
+enum aisys_mailbox_policy { AISYS_MAILBOX_REFUSE, AISYS_MAILBOX_DROP_OLDEST };
+
+struct aisys_actor_options {
+    const char *name;  /* NULL: anonymous; else unique on the node; copied */
+    const char *alias; /* another name for it, or NULL; copied */
+    const ProtobufCMessage
+        *config;                /* given to start() at each start; borrowed for the actor's life */
+    const char *const *depends; /* names; NULL ends; copied */
+    uint32_t mailbox_messages;  /* 0: 1024 */
+    uint32_t mailbox_bytes;     /* 0: 32 MiB */
+    enum aisys_mailbox_policy policy;
+    uint64_t memory_bytes_max; /* 0: no limit */
+    bool hidden;               /* part of the node itself: not listed among its actors */
+};
+
+/* Add an actor. With a name it is supervised, starts by aisys_core_start() and is started again when
+ * it fails; without one it starts at once and is gone when it fails. 0, -ENOMEM, -EEXIST (the name or
+ * the alias is taken), AISYS_SEND_FULL (actors_max), or the negative errno of an anonymous one's start(). */
+int aisys_core_spawn(struct aisys_core *core, struct aisys_class *class,
+    const struct aisys_actor_options *options, struct aisys_id *ret_id);
+
+/* Start every added actor, each when all that it depends on run. Watch aisys_core_state(). -EINVAL: a
+ * dependency is unknown or in a cycle, in @diag, whole. */
+int aisys_core_start(struct aisys_core *core, struct aisys_diag *diag);
+
+/* Stop every actor, each when all that depend on it have stopped: what is in its mailbox is handled and
+ * what it owes is answered first. aisys_core_state() becomes AISYS_CORE_STOPPED. */
+void aisys_core_stop(struct aisys_core *core);
+
+/* The time for that is over: tear down what is left, at once. @report is told for each actor what was
+ * not drained ("3 messages, 1 answer"). */
+void aisys_core_stop_now(struct aisys_core *core,
+    void (*report)(void *ctx, const char *actor, const char *words), void *ctx);
+
+/* Tear one actor down at once, whatever its state; its messages are dead, its asks end. */
+void aisys_core_kill(struct aisys_core *core, struct aisys_id id);
+
+/* Stop the named actor in order and start it again (as after a failure, but not counted as one).
+ * 0; -ENOENT: no such actor; -EAGAIN: it is neither running nor down. */
+int aisys_core_restart(struct aisys_core *core, const char *name);
+
+enum aisys_core_state {
+    AISYS_CORE_NEW,
+    AISYS_CORE_STARTING,
+    AISYS_CORE_READY, /* every actor runs, or has given up: then aisys_core_down() is not 0 */
+    AISYS_CORE_STOPPING,
+    AISYS_CORE_STOPPED,
+};
+
+enum aisys_core_state aisys_core_state(const struct aisys_core *core);
+unsigned aisys_core_down(const struct aisys_core *core); /* actors that stay down */
+
+/* ---- Running ------------------------------------------------------------------------------ */
+
+/* Handle messages for at most about @budget_ms. True: there is more to do, call again soon. */
+bool aisys_core_turn(struct aisys_core *core);
+
+/* When a turn is wanted at the latest: the next timer or deadline; UINT64_MAX: never. */
+uint64_t aisys_core_next_ms(const struct aisys_core *core);
+
+/* The actor whose handler runs, or NULL between handlers. */
+struct aisys_actor *aisys_core_current(const struct aisys_core *core);
+
+/* ---- What comes from outside --------------------------------------------------------------- */
+
+/* A message that arrived over a link. Nothing is owed to the caller: what can't be delivered is
+ * answered (an ask) or a dead letter. 0, or -EPROTO when the envelope is none. */
+int aisys_core_deliver(struct aisys_core *core, const struct aisys_envelope *envelope);
+
+/* The end of work that a service began for an actor (aisys_core_op_begin); @result is borrowed until
+ * @release(result) is called, after the continuation ran or the actor had gone. @words: the reason
+ * when @code is not AISYS_OK. An @op that is no longer open: released at once. */
+void aisys_core_op_end(struct aisys_core *core, uint64_t op, int code, const char *words,
+    void *result, aisys_free_fn release);
+
+/* For the functions behind aisys/db.h and its sisters: reserve the place of an end for @self. On 0,
+ * *ret_op must be ended once. AISYS_SEND_FULL, -ENOMEM. The deadline is the service's to keep. */
+int aisys_core_op_begin(
+    struct aisys_actor *self, struct aisys_then then, uint64_t *ret_op, uint64_t *ret_deadline_ms);
+
+/* It did not begin after all: forget it, no end. */
+void aisys_core_op_abandon(struct aisys_core *core, uint64_t op);
+
+void aisys_job_execute(struct aisys_job *job); /* on a pool thread */
+void aisys_core_job_progressed(struct aisys_job *job, struct aisys_bytes payload);
+void aisys_core_job_ended(struct aisys_job *job);
+
+/* ---- Looking at it -------------------------------------------------------------------------- */
+
+/* The actor with @id, for whoever acts in its name between turns; NULL: none. */
+struct aisys_actor *aisys_core_actor(const struct aisys_core *core, struct aisys_id id);
+struct aisys_core *aisys_core_of(const struct aisys_actor *actor);
+const struct aisys_env *aisys_core_env(const struct aisys_core *core);
+
+/* Messages by outcome (invariant 6): offered is the sum of the others. */
+struct aisys_accounts {
+    uint64_t offered, handled, failed, refused, dropped, dead;
+    uint64_t queued;
+    uint64_t in_hand; /* being handled at this moment */
+};
+
+/* Counts by time: bucket i holds [2^i, 2^(i+1)) ns, the first also what is less. */
+#define AISYS_HISTOGRAM_BUCKETS 36
+struct aisys_histogram {
+    uint64_t count;
+    uint64_t sum_ns;
+    uint64_t buckets[AISYS_HISTOGRAM_BUCKETS];
+};
+
+struct aisys_actor_info { /* borrowed until the next call into the core */
+    struct aisys_id id;
+    const char *name;  /* "" for an anonymous one */
+    const char *alias; /* "" when it has none */
+    const struct aisys_actor_ops *ops;
+    const char *state;          /* "running", ... */
+    const char *const *depends; /* NULL ends */
+    bool running, down, hidden;
+    uint32_t restarts;
+    const char *last_failure; /* "" when none */
+    struct aisys_accounts accounts;
+    uint32_t mailbox_messages, mailbox_messages_max;
+    uint32_t mailbox_bytes, mailbox_bytes_max;
+    uint64_t memory_bytes, memory_peak_bytes, memory_bytes_max;
+    uint64_t loop_ns;
+    uint64_t pool_ns;
+    uint32_t open_ops;                    /* asks, timers, jobs and service work */
+    uint32_t open_replies;                /* answers that it owes */
+    const struct aisys_histogram *wait;   /* in the mailbox, 1 message in 64; NULL: none yet */
+    const struct aisys_histogram *handle; /* in the handler, the same messages */
+};
+
+/* False: no such actor. */
+bool aisys_core_info(
+    const struct aisys_core *core, struct aisys_id id, struct aisys_actor_info *ret_info);
+
+/* Call @each for every named actor in the order they were added. */
+void aisys_core_each(const struct aisys_core *core,
+    void (*each)(void *ctx, const struct aisys_actor_info *info), void *ctx);
+
+struct aisys_id aisys_core_lookup(const struct aisys_core *core, const char *name);
+
+/* What its health() says, and its life: one that is down is unhealthy. */
+void aisys_core_health(
+    const struct aisys_core *core, struct aisys_id id, struct aisys_health *ret_health);
+
+enum aisys_dead_reason {
+    AISYS_DEAD_GONE,     /* no such actor */
+    AISYS_DEAD_STOPPED,  /* it stopped with messages in its mailbox */
+    AISYS_DEAD_LATE,     /* a reply after its ask had ended */
+    AISYS_DEAD_REFUSED,  /* came over a link and the mailbox was full */
+    AISYS_DEAD_DEADLINE, /* a request that nobody waits for any more */
+    AISYS_DEAD_MEMORY,   /* came over a link and there was no memory for it */
+    AISYS_DEAD_NR
+};
+
+const char *aisys_dead_reason_name(enum aisys_dead_reason reason);
+
+/* The last ones are kept, without payload. */
+struct aisys_dead_letter {
+    uint64_t at_ms;
+    struct aisys_id from, to;
+    char to_name[64];
+    enum aisys_dead_reason reason;
+    uint32_t type, bytes;
+    uint8_t kind; /* enum aisys_envelope_kind */
+};
+
+#define AISYS_DEAD_LETTERS_MAX 256
+
+struct aisys_core_info {
+    enum aisys_core_state state;
+    uint32_t actors, actors_down;
+    uint32_t ops, ops_max;
+    uint64_t turns, activations;
+    uint64_t unknown; /* messages offered to nobody: all dead */
+    uint64_t dead[AISYS_DEAD_NR];
+    uint64_t message_bytes; /* held by messages, free lists included */
+    struct {
+        uint32_t running, queued;
+        uint64_t done, refused, pool_ns;
+        struct aisys_lane_limits limits;
+    } lanes[AISYS_LANE_NR];
+};
+
+void aisys_core_stats(const struct aisys_core *core, struct aisys_core_info *ret_info);
+
+/* Call @each for the dead letters kept, oldest first. */
+void aisys_core_dead_letters(const struct aisys_core *core,
+    void (*each)(void *ctx, const struct aisys_dead_letter *letter), void *ctx);
+
+#endif

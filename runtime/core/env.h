@@ -1,0 +1,52 @@
+/* The world, as the core and the actors reach it: one table of functions.
+ *
+ * runtime/node fills it with libuv, NNG and the other ports, runtime/sim with virtual time, and fault
+ * injection wraps either. The core calls nothing else: no clock, randomness, I/O or thread of its own.
+ *
+ * Threads: all functions are called on the loop thread, except where "any thread" is said. */
+#ifndef AISYS_CORE_ENV_H
+#define AISYS_CORE_ENV_H
+
+#include "check.h"
+#include "arena.h"
+#include "envelope.h"
+#include <aisys/actor.h>
+
+struct aisys_env {
+    void *ctx; /* borrowed by the core for its lifetime; first argument of all but ticks() */
+
+    struct aisys_allocator memory; /* any thread */
+
+    uint64_t (*now_ms)(void *ctx); /* monotonic; any thread */
+    int64_t (*wall_ms)(void *ctx); /* since 1970, UTC */
+    uint64_t (*ticks)(void);       /* the cheapest counter of elapsed time there is */
+    uint64_t ticks_per_ms;         /* of ticks() */
+    uint64_t (*random)(void *ctx);
+
+    /* aisys_core_turn() has something to do. Called when work came from outside a turn. */
+    void (*wake)(void *ctx);
+
+    /* One log event. @actor: its name, or NULL for the node itself; @words: "key=value ..." */
+    void (*log)(void *ctx, enum aisys_log_level level, const char *actor, const char *event,
+        const char *words);
+
+    /* Call aisys_job_execute(job) on a pool thread, then aisys_core_job_ended(job) on the loop
+     * thread. 0 or a negative errno. The core has respected the lane's limit. */
+    int (*job_start)(void *ctx, struct aisys_job *job);
+
+    /* From the job's pool thread: have aisys_core_job_progressed(job, payload) called on the loop
+     * thread, in order and before the end. Copies @payload. 0 or -ENOMEM. */
+    int (*job_progress)(void *ctx, struct aisys_job *job, struct aisys_bytes payload);
+
+    /* Give @envelope, addressed to this node, to its link to itself (bus.local: socket). What arrives
+     * comes back by aisys_core_deliver(). 0, AISYS_SEND_FULL, AISYS_SEND_TOO_BIG or -ENOMEM. */
+    int (*loopback)(void *ctx, const struct aisys_envelope *envelope);
+
+    /* Check @message against the field options of its type, all faults into @diag. NULL: none known. */
+    void (*validate)(void *ctx, const ProtobufCMessage *message, struct aisys_diag *diag);
+
+    /* The actor stopped, however: services release what they hold for it (databases, subscriptions). */
+    void (*actor_gone)(void *ctx, struct aisys_actor *actor);
+};
+
+#endif

@@ -1,0 +1,352 @@
+/* The scheduler: which actor handles messages next, and the handling itself. */
+#include "internal.h"
+
+#include "error.h"
+#include <errno.h>
+#include <stdio.h>
+
+/* One activation: an actor's messages in a row, before it is the next one's turn. */
+#define ACTIVATION_MESSAGES 1024u
+#define ACTIVATION_SHARE    4u /* of a turn's time */
+
+/* A clock read costs more than a quick message, so the clock is looked at after this many; after each
+ * when the actor's messages turn out to be slow. */
+#define MESSAGES_PER_LOOK  16u
+#define SLOW_TICKS_DIVISOR 500u /* of a millisecond: 2 us a message */
+
+/* ---- Handling one message ------------------------------------------------------------------- */
+
+/* Unpack @message's payload into @arena; NULL: it is not a @type. */
+static ProtobufCMessage *unpack(
+    struct aisys_arena *arena, const ProtobufCMessageDescriptor *type, const struct aisys_msg *seen)
+{
+    ProtobufCAllocator allocator = aisys_arena_protobuf(arena);
+
+    return protobuf_c_message_unpack(type, &allocator, seen->bytes, seen->data);
+}
+
+/* The request of a call, unpacked and valid, in the reply's arena; NULL: @reply was failed. */
+static const ProtobufCMessage *call_request(struct aisys_actor *actor,
+    const struct class_method *method, const struct message *message, struct reply *reply)
+{
+    struct aisys_core *core = actor->core;
+    ProtobufCMessage *request;
+    struct aisys_diag diag;
+
+    reply->output = method->descriptor->output;
+    reply->arena = arena_take(core, message->seen.bytes);
+    request = reply->arena ? unpack(reply->arena, method->descriptor->input, &message->seen) : NULL;
+    if (!request) {
+        const bool short_of_memory = !reply->arena || aisys_arena_failed(reply->arena);
+
+        reply_fail(core, reply, short_of_memory ? AISYS_RESOURCE_EXHAUSTED : AISYS_INVALID_ARGUMENT,
+            short_of_memory ? "no memory to unpack the request"
+                            : "the request is not a message of its type");
+        return NULL;
+    }
+    if (core->env->validate) {
+        aisys_diag_init(&diag);
+        core->env->validate(core->env->ctx, request, &diag);
+        if (aisys_diag_errors(&diag)) {
+            struct aisys_bytes packed = error_pack_diag(core, AISYS_INVALID_ARGUMENT, &diag);
+
+            reply_end(core, reply, AISYS_INVALID_ARGUMENT, packed);
+            core_release(core, (void *)(uintptr_t)packed.data);
+            return NULL;
+        }
+    }
+    return request;
+}
+
+static int handle_call(struct aisys_actor *actor, struct message *message, struct reply *reply)
+{
+    const struct class_method *method = class_method(actor->class, message->seen.type);
+    const ProtobufCMessage *request;
+
+    if (!method || !method->handle) {
+        reply_fail(actor->core, reply, AISYS_UNIMPLEMENTED, "no such method");
+        return 0;
+    }
+    request = call_request(actor, method, message, reply);
+    return request ? method->handle(actor, request, reply_handle(reply)) : 0;
+}
+
+/* A message that wants an answer: its place is taken before the handler sees it. */
+static int handle_request(struct aisys_actor *actor, struct message *message)
+{
+    struct aisys_core *core = actor->core;
+    struct reply *reply = reply_new(actor, message);
+
+    if (!reply) {
+        message_fail(
+            core, actor_id(actor), message, AISYS_RESOURCE_EXHAUSTED, "too many answers are owed");
+        return 0;
+    }
+    core->in_hand_reply = reply;
+    if (message->kind == AISYS_ENVELOPE_CALL)
+        return handle_call(actor, message, reply);
+    if (!actor->class->ops->receive) {
+        reply_fail(core, reply, AISYS_UNIMPLEMENTED, "takes no untyped messages");
+        return 0;
+    }
+    message->seen.reply = reply_handle(reply);
+    return actor->class->ops->receive(actor, &message->seen);
+}
+
+/* The end of @op, unpacked as its continuation wishes. */
+static int handle_end_of(struct aisys_actor *actor, struct op *op, const struct message *message)
+{
+    const struct aisys_continuation *then = &actor->class->ops->continuations[op->continuation];
+    struct aisys_core *core = actor->core;
+    struct aisys_end end = {
+        .token = op->token,
+        .code = (int)message->seen.type,
+        .more = message->flags & MESSAGE_MORE,
+        .words = "",
+        .data = message->seen.data,
+        .bytes = message->seen.bytes,
+    };
+
+    if (!end.more)
+        end.result = op->kind == OP_JOB ? job_result(op->job) : op->result;
+    if (end.code != AISYS_OK || (then->message && op->kind == OP_ASK)) {
+        core->in_hand_arena = arena_take(core, end.bytes);
+        if (!core->in_hand_arena)
+            end = (struct aisys_end){ .token = op->token,
+                .code = AISYS_RESOURCE_EXHAUSTED,
+                .words = "no memory to unpack the reply" };
+        else if (end.code != AISYS_OK)
+            end.words =
+                error_words(end.code, AISYS_BYTES(end.data, end.bytes), core->in_hand_arena);
+        else if (!(end.message = unpack(core->in_hand_arena, then->message, &message->seen)))
+            end = (struct aisys_end){ .token = op->token,
+                .code = AISYS_INTERNAL,
+                .words = "the reply is not a message of its type" };
+    }
+    return then->handle(actor, &end);
+}
+
+static int handle_end(struct aisys_actor *actor, struct message *message)
+{
+    struct aisys_core *core = actor->core;
+    const uint64_t id = message->seen.reply;
+    const bool more = message->flags & MESSAGE_MORE;
+    struct op *op = op_find(core, id);
+    int r;
+
+    if (!op || op->cancelled) {
+        if (op && !more)
+            op_free(core, op);
+        core->in_hand = NULL;
+        actor->dropped++;
+        return 0;
+    }
+    r = handle_end_of(actor, op, message);
+    if (!more)
+        op_free(core, op);
+    return r;
+}
+
+static int handle_tell(struct aisys_actor *actor, struct message *message)
+{
+    if (!actor->class->ops->receive) {
+        core_log(actor->core, actor, AISYS_WARNING, "message_not_understood", "type=%u",
+            (unsigned)message->seen.type);
+        return 0;
+    }
+    message->seen.reply = 0;
+    return actor->class->ops->receive(actor, &message->seen);
+}
+
+/* The handler has returned, or was unwound. Counts the message, releases what it held. */
+static inline void handled(struct aisys_actor *actor, int r, const char *why)
+{
+    struct aisys_core *core = actor->core;
+    struct message *message = core->in_hand;
+
+    if (unlikely(r < 0 || actor->gave_up)) {
+        if (message)
+            actor->failed++;
+        actor_fail(actor, r < 0 ? r : -ECANCELED, why);
+    } else if (message) {
+        actor->handled++;
+    }
+    core->in_hand = NULL;
+    core->in_hand_reply = NULL;
+    if (core->in_hand_arena) {
+        arena_put_back(core, core->in_hand_arena);
+        core->in_hand_arena = NULL;
+    }
+    if (core->in_hand_held) {
+        message_free(core, core->in_hand_held);
+        core->in_hand_held = NULL;
+    }
+}
+
+static inline int handle(struct aisys_actor *actor, struct message *message)
+{
+    switch (message->kind) {
+    case AISYS_ENVELOPE_TELL:
+        return handle_tell(actor, message);
+    case AISYS_ENVELOPE_ASK:
+    case AISYS_ENVELOPE_CALL:
+        return handle_request(actor, message);
+    default:
+        return handle_end(actor, message);
+    }
+}
+
+static inline void handle_one(struct aisys_actor *actor, struct message *message)
+{
+    struct aisys_core *core = actor->core;
+    uint64_t begin = 0, waited = 0;
+    bool sampled = message->flags & MESSAGE_SAMPLED;
+    int r;
+
+    if (unlikely(sampled)) {
+        begin = core->env->ticks();
+        waited = (uint64_t)((uint32_t)(begin >> STAMP_SHIFT) - message->stamp) << STAMP_SHIFT;
+    }
+    core->in_hand = core->in_hand_held = message;
+    r = handle(actor, message);
+    if (unlikely(sampled))
+        measured_sample(actor, waited, core->env->ticks() - begin);
+    handled(actor, r, NULL);
+}
+
+/* ---- Activations and turns ------------------------------------------------------------------ */
+
+static inline struct message *next_message(struct aisys_actor *actor)
+{
+    if (likely(actor->life == LIFE_RUNNING || actor->life == LIFE_DRAINING))
+        return mailbox_pop(actor);
+    return actor_gated(actor) ? mailbox_pop_end(actor) : NULL;
+}
+
+static bool has_message(const struct aisys_actor *actor)
+{
+    if (actor->life == LIFE_RUNNING || actor->life == LIFE_DRAINING)
+        return actor->queued > 0;
+    return actor_gated(actor) && actor->ends_queued > 0;
+}
+
+/* An activation is over: does the actor's life go on, and does it have more to do? */
+static inline void activated(struct aisys_actor *actor)
+{
+    if (unlikely(actor->life != LIFE_RUNNING))
+        actor_settle(actor);
+    if (has_message(actor))
+        actor_run_later(actor);
+}
+
+/* Handle messages of @actor until its budget is used. Returns the time at which it looked last. */
+static uint64_t activate(struct aisys_core *core, struct aisys_actor *actor, uint64_t begin)
+{
+    const uint64_t slice = core->env->ticks_per_ms / ACTIVATION_SHARE;
+    const uint64_t slow = core->env->ticks_per_ms / SLOW_TICKS_DIVISOR;
+    uint64_t look = begin;
+    unsigned looked_at = 0, n = 0, budget;
+    struct message *message;
+
+    core->current = actor;
+    core->activations++;
+    if (unlikely(actor->todo != TODO_NOTHING))
+        handled(actor, actor_do(actor), NULL);
+    /* What it sends to itself now waits for the next activation: the others come first. */
+    budget = actor->queued < ACTIVATION_MESSAGES ? actor->queued : ACTIVATION_MESSAGES;
+    while (n < budget && (message = next_message(actor))) {
+        handle_one(actor, message);
+        n++;
+        if (actor->slow || n - looked_at == MESSAGES_PER_LOOK) {
+            const uint64_t now = core->env->ticks();
+
+            actor->slow = now - look > slow * (n - looked_at);
+            look = now;
+            looked_at = n;
+            if (now - begin > slice)
+                break;
+        }
+    }
+    core->current = NULL;
+    if (looked_at != n || n == 0) {
+        const uint64_t now = core->env->ticks();
+
+        if (n > looked_at)
+            actor->slow = now - look > slow * (n - looked_at);
+        look = now;
+    }
+    actor->loop_ticks += look - begin;
+    activated(actor);
+    return look;
+}
+
+/* A check failed in the code of the current actor: it fails, the others go on. */
+static void unwound(struct aisys_core *core)
+{
+    struct aisys_actor *actor = core->current;
+
+    AISYS_CHECK(actor);
+    handled(actor, -EFAULT, core->unwind_words);
+    core->current = NULL;
+    activated(actor);
+}
+
+/* The core whose turn runs on this thread: where a failed check unwinds to. */
+static _Thread_local struct aisys_core *turning;
+
+void aisys_check_failed_in_actor(const char *condition, const char *file, int line)
+{
+    struct aisys_core *core = turning;
+
+    if (!core || !core->current)
+        aisys_check_failed(condition, file, line); /* in a job, or between handlers */
+    snprintf(core->unwind_words, sizeof(core->unwind_words), "check failed: %s (%s:%d)", condition,
+        file, line);
+    longjmp(core->unwind, 1);
+}
+
+/* Anything may be read again after a longjmp: what the loop needs is in @core, not in registers. */
+static void turn_run(struct aisys_core *core)
+{
+    if (setjmp(core->unwind))
+        unwound(core);
+    core->turn_look = core->env->ticks();
+    while (core->run_head) {
+        struct aisys_actor *actor = core->run_head;
+
+        core->run_head = actor->run_next;
+        if (!core->run_head)
+            core->run_tail = NULL;
+        actor->runnable = false;
+        core->turn_look = activate(core, actor, core->turn_look);
+        if (core->turn_look - core->turn_began > core->env->ticks_per_ms)
+            break;
+    }
+}
+
+bool aisys_core_turn(struct aisys_core *core)
+{
+    struct aisys_core *outer = turning;
+
+    AISYS_CHECK(!core->in_turn);
+    core->in_turn = true;
+    core->turns++;
+    core->now_ms = core->env->now_ms(core->env->ctx);
+    wheel_advance(&core->wheel, core->now_ms);
+    core->turn_began = core->env->ticks();
+    turning = core;
+    turn_run(core);
+    turning = outer;
+    core->in_turn = false;
+    return core->run_head != NULL;
+}
+
+uint64_t aisys_core_next_ms(const struct aisys_core *core)
+{
+    return wheel_next_ms(&core->wheel);
+}
+
+struct aisys_actor *aisys_core_current(const struct aisys_core *core)
+{
+    return core->current;
+}
