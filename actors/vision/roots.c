@@ -27,13 +27,15 @@ static enum aisys_code roots_fail_root(
     return aisys_vision_fail(err, AISYS_INVALID_ARGUMENT, "root \"%.200s\": %s", path, problem);
 }
 
-static enum aisys_code roots_add(
+enum aisys_code aisys_vision_roots_add(
     struct vision_roots *roots, const char *path, struct vision_error *err)
 {
     size_t length = strlen(path);
     char *copy;
     int fd;
 
+    if (roots->count == VISION_ROOTS_MAX)
+        return roots_fail_root(path, "too many roots", err);
     if (path[0] != '/')
         return roots_fail_root(path, "not an absolute path", err);
     while (length > 1 && path[length - 1] == '/')
@@ -50,24 +52,6 @@ static enum aisys_code roots_add(
     roots->root[roots->count].fd = fd;
     roots->count++;
     return AISYS_OK;
-}
-
-enum aisys_code aisys_vision_roots_init(
-    struct vision_roots *roots, const char *const *paths, size_t count, struct vision_error *err)
-{
-    struct vision_roots made = { 0 };
-    enum aisys_code code = AISYS_OK;
-
-    if (count > VISION_ROOTS_MAX)
-        return aisys_vision_fail(err, AISYS_INVALID_ARGUMENT,
-            "%zu roots are configured; at most %d are possible", count, VISION_ROOTS_MAX);
-    for (size_t i = 0; i < count && code == AISYS_OK; i++)
-        code = roots_add(&made, paths[i], err);
-    if (code != AISYS_OK)
-        aisys_vision_roots_deinit(&made);
-    else
-        *roots = made;
-    return code;
 }
 
 void aisys_vision_roots_deinit(struct vision_roots *roots)

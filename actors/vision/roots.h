@@ -9,7 +9,7 @@
  * A path may be absolute (it must then begin with the name of a root, as configured) or relative
  * (each root is tried in turn). Only regular files are read; a FIFO or device cannot block us.
  *
- * Threads: set() and deinit() on one; read() on any number of threads, between the two.
+ * Threads: add() and deinit() on one; read() on any number of threads, between the two.
  * Errors:  see base.h; AISYS_PERMISSION_DENIED outside the roots, AISYS_NOT_FOUND inside but
  *          missing. */
 #ifndef AISYS_VISION_ROOTS_H
@@ -28,10 +28,10 @@ struct vision_roots {
     } root[VISION_ROOTS_MAX];
 };
 
-/* Open the directories @paths, which must be absolute. On failure nothing is left open and @err
- * names the one at fault. */
-enum aisys_code aisys_vision_roots_init(
-    struct vision_roots *roots, const char *const *paths, size_t count, struct vision_error *err);
+/* Open one more directory, @path, which must be absolute. *@roots is zero before the first. On failure
+ * it stays as it was and @err names the path. */
+enum aisys_code aisys_vision_roots_add(
+    struct vision_roots *roots, const char *path, struct vision_error *err);
 void aisys_vision_roots_deinit(struct vision_roots *roots);
 
 /* Read the file at @path whole into memory that the caller frees with free(). A file of more than

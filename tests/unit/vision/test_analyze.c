@@ -129,7 +129,6 @@ static void test_bad_input(void **state)
 
 static void test_by_path(void **state)
 {
-    const char *const paths[] = { tests_data_dir };
     struct vision_roots roots = { 0 };
     struct vision_request request = {
         .path = "qr_binary.png",
@@ -143,7 +142,7 @@ static void test_by_path(void **state)
 
     assert_int_equal(
         aisys_vision_analyze(*state, &request, NULL, &result, &err), AISYS_PERMISSION_DENIED);
-    assert_int_equal(aisys_vision_roots_init(&roots, paths, 1, &err), AISYS_OK);
+    assert_int_equal(aisys_vision_roots_add(&roots, tests_data_dir, &err), AISYS_OK);
     assert_int_equal(aisys_vision_analyze(*state, &request, NULL, &result, &err), AISYS_OK);
     assert_int_equal(result.codes.codes_nr, 1);
     aisys_vision_result_deinit(&result);

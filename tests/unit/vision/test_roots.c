@@ -44,7 +44,6 @@ static void make_link(const struct tree *tree, const char *to, const char *name)
 static int setup(void **state)
 {
     static struct tree tree;
-    const char *paths[2] = { tree.in, tree.in2 };
     struct vision_error err;
     char path[256];
 
@@ -68,7 +67,8 @@ static int setup(void **state)
     make_link(&tree, "..", "in/link_up");
     make_link(&tree, "a.png", "in/link_in");
     make_link(&tree, "loop", "in/loop");
-    assert_int_equal(aisys_vision_roots_init(&tree.roots, paths, 2, &err), 0);
+    assert_int_equal(aisys_vision_roots_add(&tree.roots, tree.in, &err), 0);
+    assert_int_equal(aisys_vision_roots_add(&tree.roots, tree.in2, &err), 0);
     *state = &tree;
     return 0;
 }
@@ -202,19 +202,28 @@ static void test_no_roots_means_no_paths(void **state)
 
 static void test_bad_roots_are_named(void **state)
 {
-    const char *const relative[] = { "pictures" };
-    const char *const missing[] = { "/tmp", "/nonexistent/pictures" };
-    const char *const file[] = { "/etc/passwd" };
+    static const struct {
+        const char *path, *words;
+    } rows[] = {
+        { "pictures", "root \"pictures\": not an absolute path" },
+        { "/nonexistent/pictures", "root \"/nonexistent/pictures\": No such file" },
+        { "/etc/passwd", "root \"/etc/passwd\": Not a directory" },
+    };
     struct vision_roots roots = { 0 };
     struct vision_error err = { 0 };
 
     (void)state;
-    assert_int_equal(aisys_vision_roots_init(&roots, relative, 1, &err), AISYS_INVALID_ARGUMENT);
-    assert_non_null(strstr(err.words, "not an absolute path"));
-    assert_int_equal(aisys_vision_roots_init(&roots, missing, 2, &err), AISYS_INVALID_ARGUMENT);
-    assert_non_null(strstr(err.words, "/nonexistent/pictures"));
-    assert_int_equal(aisys_vision_roots_init(&roots, file, 1, &err), AISYS_INVALID_ARGUMENT);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(
+            aisys_vision_roots_add(&roots, rows[i].path, &err), AISYS_INVALID_ARGUMENT);
+        assert_non_null(strstr(err.words, rows[i].words));
+    }
     assert_int_equal(roots.count, 0);
+    for (unsigned i = 0; i < VISION_ROOTS_MAX; i++)
+        assert_int_equal(aisys_vision_roots_add(&roots, "/", &err), AISYS_OK);
+    assert_int_equal(aisys_vision_roots_add(&roots, "/", &err), AISYS_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.words, "too many"));
+    aisys_vision_roots_deinit(&roots);
 }
 
 int main(void)
