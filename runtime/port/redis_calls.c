@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "core/check.h"
 
@@ -289,9 +290,11 @@ static void calls_arm(struct redis_connection *conn, uint64_t due_ms)
 static void calls_on_deadline(uv_timer_t *timer)
 {
     struct redis_connection *conn = timer->data;
-    /* What has not left yet stays in the row and will: so it may be executed either way. */
+    /* While connected, what has not left yet will; else it is dropped before it does. */
     const struct aisys_redis_answer answer = { AISYS_DEADLINE_EXCEEDED,
-        "Redis did not answer before the deadline", NULL, true };
+        conn->state == AISYS_REDIS_READY ? "Redis did not answer before the deadline"
+                                         : "no connection to Redis before the deadline",
+        NULL, conn->state == AISYS_REDIS_READY };
     struct redis_deadline *due;
     uint64_t next_ms;
 
@@ -469,6 +472,39 @@ void redis_calls_answer(struct redis_connection *conn)
         calls_answer_batch(conn, pending);
     else
         calls_answer_single(conn, pending);
+}
+
+void redis_calls_drop_given_up(struct redis_connection *conn)
+{
+    struct redis_out *out = &conn->out;
+    struct redis_pending **at = &conn->head;
+    size_t from = out->start;
+    size_t to = out->start;
+    uint64_t at_byte = conn->written_bytes;
+
+    while (*at) {
+        struct redis_pending *pending = *at;
+        struct redis_batch *batch = pending->batch;
+        const uint64_t end = pending->next ? pending->next->at_byte : conn->queued_bytes;
+        const size_t bytes = (size_t)(end - pending->at_byte);
+
+        if (batch ? batch->given_up : pending->given_up) {
+            *at = pending->next;
+            pending_release(conn, pending);
+            if (batch)
+                batch_release(conn, batch);
+        } else {
+            memmove(out->data + to, out->data + from, bytes);
+            to += bytes;
+            pending->at_byte = at_byte;
+            at_byte += bytes;
+            at = &pending->next;
+        }
+        from += bytes;
+    }
+    conn->tail = at;
+    out->end = to;
+    conn->queued_bytes = at_byte;
 }
 
 void redis_calls_init(struct redis_connection *conn)

@@ -251,11 +251,14 @@ static void connection_become_ready(struct redis_connection *conn)
     conn->probed = false;
     conn->stats.connects++;
     connection_start_timer(conn, conn->config->ping_interval_ms);
+    if (conn->head) /* what waited for this */
+        redis_calls_drop_given_up(conn);
     if (redis_out_bytes(&conn->out) > 0)
-        redis_stream_mark_dirty(conn); /* what waited for this */
+        redis_stream_mark_dirty(conn);
     connection_event(conn, AISYS_REDIS_CONNECTED, conn->peer, 0);
     if (!was_closed && conn->state == AISYS_REDIS_READY)
         connection_event(conn, AISYS_REDIS_BREAKER_CLOSED, conn->peer, 0);
+    redis_calls_check_room(conn);
 }
 
 void redis_connection_on_greeting(

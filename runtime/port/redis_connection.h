@@ -213,6 +213,9 @@ int redis_calls_submit(struct redis_connection *conn, const struct redis_submiss
 struct redis_arena *redis_calls_arena(struct redis_connection *conn);
 void redis_calls_answer(struct redis_connection *conn);
 
+/* Nothing has been written yet: those who no longer wait are taken out of the row, unexecuted. */
+void redis_calls_drop_given_up(struct redis_connection *conn);
+
 /* Ends all of them, and forgets what was not written. */
 void redis_calls_fail_all(struct redis_connection *conn, enum aisys_code code, const char *message);
 

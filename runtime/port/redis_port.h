@@ -96,7 +96,8 @@ enum aisys_redis_port_outcome {
  *
  * code is AISYS_OK when Redis answered; value is the answer, and may well be an ERROR ("WRONGTYPE ...").
  * Otherwise value is NULL and message says what happened:
- *   DEADLINE_EXCEEDED    no answer in time; the connection stays, a late answer is swallowed
+ *   DEADLINE_EXCEEDED    no answer in time; the connection stays, a late answer is swallowed, and what
+ *                        waited for the connection all that time is not sent any more
  *   UNAVAILABLE          the connection was lost, or never came about
  *   RESOURCE_EXHAUSTED   the answer is over a limit, or there is no memory for it; only this command fails
  *   ABORTED              a transaction was not executed, none of its commands had an effect

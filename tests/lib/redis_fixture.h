@@ -24,6 +24,7 @@ struct got {
 struct world {
     uv_loop_t loop;
     uv_timer_t bound;
+    uv_timer_t tick;
     bool late;
     struct aisys_redis_port *port; /* NULL: none, or closing */
     int closed;

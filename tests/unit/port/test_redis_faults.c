@@ -328,6 +328,49 @@ static void a_server_that_never_greets(void **state)
     without_fake(&world, &fake);
 }
 
+static void say_ok(struct fake *fake, const char *words, unsigned number)
+{
+    (void)words;
+    (void)number;
+    fake_say_text(fake, "+OK\r\n");
+}
+
+static void what_expired_while_connecting_is_never_sent(void **state)
+{
+    static const char *const words[] = { "first long", "second", "third longer", "fourth" };
+    struct got got[ROWS(words)];
+    struct got batch = { 0 };
+    const struct aisys_redis_arg word = { "b", 1 };
+    const struct aisys_redis_command commands[2] = { { &word, 1 }, { &word, 1 } };
+    struct fake fake;
+    struct world world;
+
+    (void)state;
+    world_init(&world);
+    fake_start(&fake, &world);
+    fake.silent = true;
+    fake.command = say_ok;
+    world_open(&world, (struct aisys_redis_config){ .port = fake.port });
+    for (size_t i = 0; i < ROWS(words); i++)
+        assert_int_equal(world_send(&world, words[i], i % 2 ? 0 : 20, &got[i]), 0);
+    assert_int_equal(aisys_redis_port_batch(
+                         world.port, AISYS_REDIS_TRANSACTION, commands, 2, 20, got_answer, &batch),
+        0);
+    RUN_UNTIL(&world, got[0].calls == 1 && got[2].calls == 1 && batch.calls == 1);
+    assert_int_equal(got[0].code, AISYS_DEADLINE_EXCEEDED);
+    assert_false(got[0].maybe_executed);
+    assert_false(batch.maybe_executed);
+    RUN_UNTIL(&world, fake.client);
+    fake.silent = false;
+    fake.greeted = true;
+    fake_say_text(&fake, "+PONG\r\n");
+    RUN_UNTIL(&world, got[1].calls == 1 && got[3].calls == 1);
+    assert_string_equal(got[3].shown, "+OK");
+    assert_int_equal(fake.commands, 2);
+    assert_int_equal(world_stats(&world).in_flight, 0);
+    without_fake(&world, &fake);
+}
+
 static void a_name_that_does_not_exist(void **state)
 {
     struct world world;
@@ -456,6 +499,7 @@ int main(void)
         cmocka_unit_test(bad_answers_end_in_clear_errors),
         cmocka_unit_test(a_huge_answer_costs_only_itself),
         cmocka_unit_test(a_server_that_never_greets),
+        cmocka_unit_test(what_expired_while_connecting_is_never_sent),
         cmocka_unit_test(a_name_that_does_not_exist),
         cmocka_unit_test(the_back_off_doubles_to_its_cap),
         cmocka_unit_test(jitter_takes_up_to_half_away),
