@@ -90,7 +90,7 @@ static void connection_check_silence(struct redis_connection *conn)
     } else {
         next_ms = timeout_ms - (now_ms - conn->probe_ms);
     }
-    connection_start_timer(conn, next_ms);
+    connection_start_timer(conn, next_ms < interval_ms ? next_ms : interval_ms);
 }
 
 static void connection_on_timer(uv_timer_t *timer)
