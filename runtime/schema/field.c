@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/suggest.h"
 #include "core/tree_json.h"
 
 /* Append to @buf, which is always terminated. */
@@ -48,6 +49,28 @@ void schema_error(struct aisys_diag *diag, const struct schema_path *path,
     va_start(ap, fmt);
     aisys_diag_addv(diag, node != NULL ? &node->where : NULL, at, expected, fmt, ap);
     va_end(ap);
+}
+
+void schema_unknown(struct aisys_diag *diag, const ProtobufCMessageDescriptor *descriptor,
+    const char *name, const struct aisys_node *node, const char *path)
+{
+    const struct aisys_where *const where = node != NULL ? &node->where : NULL;
+    char expected[SCHEMA_WORDS_BYTES] = "";
+    struct aisys_suggest suggest;
+
+    aisys_suggest_init(&suggest, name);
+    for (unsigned i = 0; i < descriptor->n_fields; i++) {
+        aisys_suggest_offer(&suggest, descriptor->fields[i].name);
+        words_add(expected, sizeof(expected), "%s%s", i > 0 ? ", " : "one of ",
+            descriptor->fields[i].name);
+    }
+    if (descriptor->n_fields == 0)
+        words_add(expected, sizeof(expected), "no fields");
+    if (suggest.best != NULL)
+        aisys_diag_add(
+            diag, where, path, expected, "unknown field, did you mean \"%s\"?", suggest.best);
+    else
+        aisys_diag_add(diag, where, path, expected, "unknown field");
 }
 
 size_t schema_element_bytes(const ProtobufCFieldDescriptor *field)

@@ -30,6 +30,10 @@ void schema_error(struct aisys_diag *diag, const struct schema_path *path,
     const struct aisys_node *node, const char *expected, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* Report that @descriptor has no field @name, with the nearest that it has. */
+void schema_unknown(struct aisys_diag *diag, const ProtobufCMessageDescriptor *descriptor,
+    const char *name, const struct aisys_node *node, const char *path);
+
 /* Bytes of one element of @field in a message or in a repeated field's array. */
 size_t schema_element_bytes(const ProtobufCFieldDescriptor *field);
 

@@ -471,25 +471,10 @@ static void read_single(struct read *read, const struct read_value *v, ProtobufC
 static void read_unknown(struct read *read, const ProtobufCMessageDescriptor *descriptor,
     const struct aisys_node *node, const struct schema_path *path)
 {
-    const struct schema_path at = { .up = path, .name = node->key };
-    char expected[SCHEMA_WORDS_BYTES] = "";
-    struct aisys_suggest suggest;
+    char at[AISYS_DIAG_TEXT_MAX];
 
-    aisys_suggest_init(&suggest, node->key);
-    for (unsigned i = 0; i < descriptor->n_fields; i++) {
-        const size_t n = strlen(expected);
-
-        aisys_suggest_offer(&suggest, descriptor->fields[i].name);
-        snprintf(expected + n, sizeof(expected) - n, "%s%s", i > 0 ? ", " : "one of ",
-            descriptor->fields[i].name);
-    }
-    if (descriptor->n_fields == 0)
-        snprintf(expected, sizeof(expected), "no fields");
-    if (suggest.best != NULL)
-        schema_error(
-            read->diag, &at, node, expected, "unknown field, did you mean \"%s\"?", suggest.best);
-    else
-        schema_error(read->diag, &at, node, expected, "unknown field");
+    schema_path_write(path, at, sizeof(at));
+    schema_unknown(read->diag, descriptor, node->key, node, at);
 }
 
 /* Recursion ends with the tree, whose depth its parser has limited. */
@@ -509,7 +494,7 @@ static bool read_message(struct read *read, const ProtobufCMessageDescriptor *de
 
         v.field = protobuf_c_message_descriptor_get_field_by_name(descriptor, at->key);
         if (v.field == NULL) {
-            read_unknown(read, descriptor, at, path);
+            read_unknown(read, descriptor, at, &field_path);
             continue;
         }
         if (at->kind == AISYS_NODE_NULL)
