@@ -46,8 +46,8 @@ static int http_add_headers(struct aisys_http_server *server, struct MHD_Respons
         return -EINVAL;
     if (MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") != MHD_YES)
         return -ENOMEM;
-    if (!cache_control && MHD_add_response_header(
-                              response, "Cache-Control", server->options.cache_control) != MHD_YES)
+    if (!cache_control &&
+        MHD_add_response_header(response, "Cache-Control", server->cache_control) != MHD_YES)
         return -ENOMEM;
     return 0;
 }

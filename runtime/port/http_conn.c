@@ -264,7 +264,7 @@ static bool http_host_allowed(const struct http_conn *conn, const char *host)
     if (aisys_http_host_is(host, "localhost") || aisys_http_host_is(host, "127.0.0.1") ||
         aisys_http_host_is(host, "::1") || aisys_http_host_is(host, server->address))
         return true;
-    for (const char *const *name = server->options.hosts; name && *name; name++)
+    for (char **name = server->hosts; *name; name++)
         if (strcmp(*name, "*") == 0 || aisys_http_host_is(host, *name))
             return true;
 
@@ -283,7 +283,7 @@ static bool http_origin_allowed(
 {
     if (host && aisys_http_origin_is_host(origin, host))
         return true;
-    for (const char *const *name = server->options.origins; name && *name; name++)
+    for (char **name = server->origins; *name; name++)
         if (strcmp(*name, "*") == 0 || strcasecmp(*name, origin) == 0)
             return true;
     return false;

@@ -100,7 +100,9 @@ struct http_linger {
 
 struct aisys_http_server {
     uv_loop_t *loop;
-    struct aisys_http_options options; /* strings replaced by copies */
+    struct aisys_http_options options; /* with its numbers; its strings are copied to: */
+    char **hosts, **origins;           /* owned, NULL-terminated */
+    char *cache_control;               /* owned */
     struct MHD_Daemon *daemon;
     struct aisys_http_stats stats;
     struct http_conn *conns; /* connections_max */

@@ -71,10 +71,9 @@ static void http_peer_text(
     } else {
         const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)addr;
 
-        if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-            inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], text, (socklen_t)text_bytes);
-        else
-            inet_ntop(AF_INET6, &v6->sin6_addr, text, (socklen_t)text_bytes);
+        inet_ntop(AF_INET6, &v6->sin6_addr, text, (socklen_t)text_bytes);
+        if (strncmp(text, "::ffff:", 7) == 0 && strchr(text, '.')) /* IPv4 on an IPv6 socket */
+            memmove(text, text + 7, strlen(text + 7) + 1);
         *ret_port = ntohs(v6->sin6_port);
     }
 }
@@ -354,14 +353,14 @@ void http_server_due(struct aisys_http_server *server, uint64_t at_ms)
 
 /* --- open --- */
 
-static void http_list_free(const char *const *list)
+static void http_list_free(char **list)
 {
-    for (const char *const *at = list; at && *at; at++)
-        free((void *)(uintptr_t)*at);
-    free((void *)(uintptr_t)list);
+    for (size_t i = 0; list && list[i]; i++)
+        free(list[i]);
+    free(list);
 }
 
-static int http_list_copy(const char *const *list, const char *const **ret_copy)
+static int http_list_copy(const char *const *list, char ***ret_copy)
 {
     size_t len = 0;
     char **copy;
@@ -371,14 +370,12 @@ static int http_list_copy(const char *const *list, const char *const **ret_copy)
     copy = calloc(len + 1, sizeof(*copy));
     if (!copy)
         return -ENOMEM;
+    *ret_copy = copy; /* released with the server, also when only a part of it was copied */
     for (size_t i = 0; i < len; i++) {
         copy[i] = strdup(list[i]);
-        if (!copy[i]) {
-            http_list_free((const char *const *)copy);
+        if (!copy[i])
             return -ENOMEM;
-        }
     }
-    *ret_copy = (const char *const *)copy;
     return 0;
 }
 
@@ -407,9 +404,9 @@ static void http_server_free(struct aisys_http_server *server)
         close(server->listen_fd);
     if (server->watch_fd >= 0)
         close(server->watch_fd);
-    http_list_free(server->options.hosts);
-    http_list_free(server->options.origins);
-    free((void *)(uintptr_t)server->options.cache_control);
+    http_list_free(server->hosts);
+    http_list_free(server->origins);
+    free(server->cache_control);
     free(server->conns);
     free(server);
 }
@@ -484,18 +481,14 @@ int aisys_http_open(struct uv_loop_s *loop, const struct aisys_http_options *opt
     for (unsigned i = 0; i < HTTP_LINGER_NR; i++)
         server->lingers[i].fd = -1;
     server->options = *options;
-    server->options.hosts = NULL;
-    server->options.origins = NULL;
-    server->options.cache_control = NULL;
     http_server_defaults(&server->options);
-    server->options.cache_control =
-        strdup(options->cache_control ? options->cache_control : "no-store");
+    server->cache_control = strdup(options->cache_control ? options->cache_control : "no-store");
 
     r = -ENOMEM;
     server->conns = calloc(server->options.connections_max, sizeof(*server->conns));
-    if (!server->conns || !server->options.cache_control ||
-        http_list_copy(options->hosts, &server->options.hosts) < 0 ||
-        http_list_copy(options->origins, &server->options.origins) < 0)
+    if (!server->conns || !server->cache_control ||
+        http_list_copy(options->hosts, &server->hosts) < 0 ||
+        http_list_copy(options->origins, &server->origins) < 0)
         goto release;
     for (uint32_t i = 0; i < server->options.connections_max; i++)
         server->conns[i].next_free = i + 1 < server->options.connections_max ? i + 1 : UINT32_MAX;
