@@ -17,7 +17,7 @@ struct redis_pending_chunk {
 static int pending_reserve(struct redis_connection *conn, uint32_t count)
 {
     while (conn->pending_allocated - conn->in_flight < count) {
-        struct redis_pending_chunk *chunk = redis_alloc(conn, sizeof(*chunk));
+        struct redis_pending_chunk *chunk = aisys_redis_alloc(conn, sizeof(*chunk));
 
         if (!chunk)
             return -ENOMEM;
@@ -48,7 +48,7 @@ static struct redis_pending *pending_push(struct redis_connection *conn, uint64_
 
 static void pending_release(struct redis_connection *conn, struct redis_pending *pending)
 {
-    redis_wheel_remove(&pending->deadline);
+    aisys_redis_wheel_remove(&pending->deadline);
     pending->next = conn->spare;
     conn->spare = pending;
     conn->in_flight--;
@@ -70,8 +70,8 @@ static void batch_release(struct redis_connection *conn, struct redis_batch *bat
     AISYS_CHECK(batch->pending_nr > 0);
     if (--batch->pending_nr > 0)
         return;
-    redis_arena_deinit(&batch->arena);
-    redis_free(conn, batch);
+    aisys_redis_arena_deinit(&batch->arena);
+    aisys_redis_free(conn, batch);
 }
 
 /* --- how a call ends --- */
@@ -245,7 +245,8 @@ static void calls_give_up(struct redis_connection *conn, struct redis_pending *p
     calls_end_call(conn, pending->is_call, pending->done, pending->ctx, answer);
 }
 
-void redis_calls_fail_all(struct redis_connection *conn, enum aisys_code code, const char *message)
+void aisys_redis_calls_fail_all(
+    struct redis_connection *conn, enum aisys_code code, const char *message)
 {
     const uint64_t written_bytes = conn->written_bytes;
     struct redis_pending *pending = conn->head;
@@ -253,7 +254,7 @@ void redis_calls_fail_all(struct redis_connection *conn, enum aisys_code code, c
 
     conn->head = NULL;
     conn->tail = &conn->head;
-    redis_out_clear(&conn->out);
+    aisys_redis_out_clear(&conn->out);
     conn->queued_bytes = conn->written_bytes;
     while (pending) {
         struct redis_pending *next = pending->next;
@@ -263,7 +264,7 @@ void redis_calls_fail_all(struct redis_connection *conn, enum aisys_code code, c
         if (batch && pending->at_byte < written_bytes)
             batch->written = true;
         answer.maybe_executed = pending->at_byte < written_bytes || (batch && batch->written);
-        redis_wheel_remove(&pending->deadline);
+        aisys_redis_wheel_remove(&pending->deadline);
         if (last)
             calls_give_up(conn, pending, &answer);
         if (batch)
@@ -271,7 +272,7 @@ void redis_calls_fail_all(struct redis_connection *conn, enum aisys_code code, c
         pending_release(conn, pending);
         pending = next;
     }
-    redis_calls_check_room(conn);
+    aisys_redis_calls_check_room(conn);
 }
 
 /* --- deadlines --- */
@@ -299,23 +300,23 @@ static void calls_on_deadline(uv_timer_t *timer)
     uint64_t next_ms;
 
     conn->armed_ms = 0;
-    redis_wheel_collect(&conn->wheel, redis_now_ms());
-    while ((due = redis_wheel_take(&conn->wheel)))
+    aisys_redis_wheel_collect(&conn->wheel, aisys_redis_now_ms());
+    while ((due = aisys_redis_wheel_take(&conn->wheel)))
         calls_give_up(conn, (struct redis_pending *)due, &answer);
     if (conn->state == AISYS_REDIS_CLOSING)
         return;
-    next_ms = redis_wheel_next_ms(&conn->wheel);
+    next_ms = aisys_redis_wheel_next_ms(&conn->wheel);
     if (next_ms > 0)
         calls_arm(conn, next_ms);
 }
 
 /* --- taking commands --- */
 
-void redis_calls_check_room(struct redis_connection *conn)
+void aisys_redis_calls_check_room(struct redis_connection *conn)
 {
     if (!conn->wants_room || conn->state == AISYS_REDIS_CLOSING ||
         conn->in_flight > conn->config->in_flight_max / 4 * 3 ||
-        redis_out_bytes(&conn->out) > conn->config->unsent_bytes_max / 4 * 3)
+        aisys_redis_out_bytes(&conn->out) > conn->config->unsent_bytes_max / 4 * 3)
         return;
     conn->wants_room = false;
     conn->ops->room(conn->owner);
@@ -332,9 +333,9 @@ static int calls_admit(struct redis_connection *conn, const struct redis_submiss
         return AISYS_REDIS_PORT_CLOSED;
     for (size_t i = 0; i < submission->command_nr; i++) {
         const struct aisys_redis_command *command = &submission->commands[i];
-        const size_t more = redis_wire_bytes(command->args, command->arg_nr);
+        const size_t more = aisys_redis_wire_bytes(command->args, command->arg_nr);
 
-        if (!submission->internal && redis_wire_forbidden(command->args, command->arg_nr))
+        if (!submission->internal && aisys_redis_wire_forbidden(command->args, command->arg_nr))
             return AISYS_REDIS_PORT_FORBIDDEN;
         if (more > config->unsent_bytes_max || bytes > config->unsent_bytes_max - more)
             return AISYS_REDIS_PORT_TOO_LARGE;
@@ -345,7 +346,7 @@ static int calls_admit(struct redis_connection *conn, const struct redis_submiss
     if (conn->breaker != AISYS_REDIS_CLOSED)
         return AISYS_REDIS_PORT_UNAVAILABLE;
     if (pending_nr > config->in_flight_max - conn->in_flight ||
-        bytes > config->unsent_bytes_max - redis_out_bytes(&conn->out))
+        bytes > config->unsent_bytes_max - aisys_redis_out_bytes(&conn->out))
         return AISYS_REDIS_PORT_FULL;
     *ret_bytes = bytes;
     return 0;
@@ -367,7 +368,7 @@ static struct redis_batch *batch_new(
     struct redis_connection *conn, const struct redis_submission *submission, size_t pending_nr)
 {
     struct redis_batch *batch =
-        redis_alloc(conn, sizeof(*batch) + submission->command_nr * sizeof(batch->values[0]));
+        aisys_redis_alloc(conn, sizeof(*batch) + submission->command_nr * sizeof(batch->values[0]));
 
     if (!batch)
         return NULL;
@@ -376,7 +377,7 @@ static struct redis_batch *batch_new(
         .value_nr = (uint32_t)submission->command_nr,
         .pending_nr = (uint32_t)pending_nr,
     };
-    redis_arena_init(&batch->arena, &conn->config->memory, conn->config->answer_bytes_max);
+    aisys_redis_arena_init(&batch->arena, &conn->config->memory, conn->config->answer_bytes_max);
     return batch;
 }
 
@@ -384,14 +385,15 @@ static struct redis_pending *calls_append_pending(struct redis_connection *conn,
     const struct aisys_redis_arg *args, size_t arg_nr, uint64_t start_ns)
 {
     struct redis_pending *pending = pending_push(conn, start_ns);
-    const size_t before = redis_out_bytes(&conn->out);
+    const size_t before = aisys_redis_out_bytes(&conn->out);
 
-    redis_wire_append(&conn->out, args, arg_nr);
-    conn->queued_bytes += redis_out_bytes(&conn->out) - before;
+    aisys_redis_wire_append(&conn->out, args, arg_nr);
+    conn->queued_bytes += aisys_redis_out_bytes(&conn->out) - before;
     return pending;
 }
 
-int redis_calls_submit(struct redis_connection *conn, const struct redis_submission *submission)
+int aisys_redis_calls_submit(
+    struct redis_connection *conn, const struct redis_submission *submission)
 {
     static const struct aisys_redis_arg multi = { "MULTI", 5 };
     static const struct aisys_redis_arg exec = { "EXEC", 4 };
@@ -409,7 +411,7 @@ int redis_calls_submit(struct redis_connection *conn, const struct redis_submiss
         calls_count_refusal(conn, r);
         return r;
     }
-    r = redis_out_reserve(&conn->out, bytes);
+    r = aisys_redis_out_reserve(&conn->out, bytes);
     if (r == 0)
         r = pending_reserve(conn, (uint32_t)pending_nr);
     if (r < 0)
@@ -436,7 +438,7 @@ int redis_calls_submit(struct redis_connection *conn, const struct redis_submiss
     pending->done = submission->done;
     pending->ctx = submission->ctx;
     pending->is_call = !submission->internal;
-    redis_wheel_add(&conn->wheel, &pending->deadline, due_ms);
+    aisys_redis_wheel_add(&conn->wheel, &pending->deadline, due_ms);
     if (conn->armed_ms == 0 || due_ms < conn->armed_ms)
         calls_arm(conn, due_ms);
     if (!submission->internal) {
@@ -444,13 +446,13 @@ int redis_calls_submit(struct redis_connection *conn, const struct redis_submiss
         conn->stats.open++;
     }
     if (conn->state == AISYS_REDIS_READY)
-        redis_stream_mark_dirty(conn);
+        aisys_redis_stream_mark_dirty(conn);
     return 0;
 }
 
 /* --- for the stream --- */
 
-struct redis_arena *redis_calls_arena(struct redis_connection *conn)
+struct redis_arena *aisys_redis_calls_arena(struct redis_connection *conn)
 {
     const struct redis_pending *head = conn->head;
 
@@ -464,7 +466,7 @@ struct redis_arena *redis_calls_arena(struct redis_connection *conn)
     return &head->batch->arena;
 }
 
-void redis_calls_answer(struct redis_connection *conn)
+void aisys_redis_calls_answer(struct redis_connection *conn)
 {
     struct redis_pending *pending = pending_pop(conn);
 
@@ -474,7 +476,7 @@ void redis_calls_answer(struct redis_connection *conn)
         calls_answer_single(conn, pending);
 }
 
-void redis_calls_drop_given_up(struct redis_connection *conn)
+void aisys_redis_calls_drop_given_up(struct redis_connection *conn)
 {
     struct redis_out *out = &conn->out;
     struct redis_pending **at = &conn->head;
@@ -507,18 +509,18 @@ void redis_calls_drop_given_up(struct redis_connection *conn)
     conn->queued_bytes = at_byte;
 }
 
-void redis_calls_init(struct redis_connection *conn)
+void aisys_redis_calls_init(struct redis_connection *conn)
 {
     conn->tail = &conn->head;
-    redis_wheel_init(&conn->wheel, redis_now_ms());
+    aisys_redis_wheel_init(&conn->wheel, aisys_redis_now_ms());
 }
 
-void redis_calls_deinit(struct redis_connection *conn)
+void aisys_redis_calls_deinit(struct redis_connection *conn)
 {
     while (conn->chunks) {
         struct redis_pending_chunk *chunk = conn->chunks;
 
         conn->chunks = chunk->next;
-        redis_free(conn, chunk);
+        aisys_redis_free(conn, chunk);
     }
 }

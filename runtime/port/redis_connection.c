@@ -36,7 +36,7 @@ static void connection_event(struct redis_connection *conn, enum aisys_redis_por
 static void connection_start_timer(struct redis_connection *conn, uint64_t timeout_ms)
 {
     /* uv_now() is that of the turn's beginning; the wait is meant from now. */
-    const uint64_t late_ms = redis_now_ms() - uv_now(conn->loop);
+    const uint64_t late_ms = aisys_redis_now_ms() - uv_now(conn->loop);
 
     uv_timer_start(&conn->timer, connection_on_timer, timeout_ms > 0 ? timeout_ms + late_ms : 0, 0);
 }
@@ -49,27 +49,27 @@ static int connection_probe(struct redis_connection *conn)
     const struct aisys_redis_command command = { &ping, 1 };
 
     if (conn->ops->push)
-        return redis_stream_append(conn, &ping, 1);
+        return aisys_redis_stream_append(conn, &ping, 1);
     if (conn->head)
         return 0;
-    return redis_calls_submit(conn, &(struct redis_submission){
-                                        .commands = &command,
-                                        .command_nr = 1,
-                                        .deadline_ms = conn->config->ping_timeout_ms,
-                                        .internal = true,
-                                    });
+    return aisys_redis_calls_submit(conn, &(struct redis_submission){
+                                              .commands = &command,
+                                              .command_nr = 1,
+                                              .deadline_ms = conn->config->ping_timeout_ms,
+                                              .internal = true,
+                                          });
 }
 
 /* The silence counts from the last byte that was read, but nobody is lost without having been asked: when
  * the loop itself was held up, the answer may be waiting in the socket. */
 static void connection_check_silence(struct redis_connection *conn)
 {
-    const uint64_t now_ms = redis_now_ms();
+    const uint64_t now_ms = aisys_redis_now_ms();
     const uint32_t interval_ms = conn->config->ping_interval_ms;
     const uint32_t timeout_ms = conn->config->ping_timeout_ms;
     uint64_t next_ms = timeout_ms;
 
-    if (redis_stream_has_unread(conn)) {
+    if (aisys_redis_stream_has_unread(conn)) {
         conn->read_ms = now_ms;
         conn->probed = false;
     }
@@ -79,11 +79,11 @@ static void connection_check_silence(struct redis_connection *conn)
         conn->probed = true;
         conn->probe_ms = now_ms;
         if (connection_probe(conn) < 0) {
-            redis_connection_fail(conn, -ENOMEM, "no memory for a PING");
+            aisys_redis_connection_fail(conn, -ENOMEM, "no memory for a PING");
             return;
         }
     } else if (now_ms - conn->probe_ms >= timeout_ms) {
-        redis_connection_fail(conn, -ETIMEDOUT,
+        aisys_redis_connection_fail(conn, -ETIMEDOUT,
             "%s has been silent for %" PRIu64 " ms and did not answer for the last %" PRIu64,
             conn->peer, now_ms - conn->read_ms, now_ms - conn->probe_ms);
         return;
@@ -103,14 +103,14 @@ static void connection_on_timer(uv_timer_t *timer)
         break;
     case AISYS_REDIS_CONNECTING:
         if (conn->resolve)
-            redis_connection_fail(conn, -ETIMEDOUT,
+            aisys_redis_connection_fail(conn, -ETIMEDOUT,
                 "the name %s was not found within %" PRIu32 " ms", conn->config->host,
                 conn->config->connect_timeout_ms);
         else
-            redis_connection_on_connected(conn, -ETIMEDOUT);
+            aisys_redis_connection_on_connected(conn, -ETIMEDOUT);
         break;
     case AISYS_REDIS_GREETING:
-        redis_connection_fail(conn, -ETIMEDOUT,
+        aisys_redis_connection_fail(conn, -ETIMEDOUT,
             "%s did not answer the greeting within %" PRIu32 " ms", conn->peer,
             conn->config->connect_timeout_ms);
         break;
@@ -147,12 +147,12 @@ static void connection_drop(struct redis_connection *conn)
         uv_cancel((uv_req_t *)&conn->resolve->request);
         conn->resolve = NULL;
     }
-    redis_stream_disconnect(conn);
+    aisys_redis_stream_disconnect(conn);
     uv_timer_stop(&conn->timer);
     conn->address_nr = conn->address_at = 0;
 }
 
-void redis_connection_fail(struct redis_connection *conn, int r, const char *format, ...)
+void aisys_redis_connection_fail(struct redis_connection *conn, int r, const char *format, ...)
 {
     const bool was_ready = conn->state == AISYS_REDIS_READY;
     const bool was_closed = conn->breaker == AISYS_REDIS_CLOSED;
@@ -167,7 +167,7 @@ void redis_connection_fail(struct redis_connection *conn, int r, const char *for
     va_end(args);
 
     connection_drop(conn);
-    if (was_ready && redis_now_ms() - conn->ready_ms >= conn->config->healthy_ms)
+    if (was_ready && aisys_redis_now_ms() - conn->ready_ms >= conn->config->healthy_ms)
         conn->failures = 0;
     if (conn->failures < UINT32_MAX)
         conn->failures++;
@@ -189,7 +189,7 @@ void redis_connection_fail(struct redis_connection *conn, int r, const char *for
     }
     snprintf(message, sizeof(message), was_ready ? "connection lost: %s" : "not connected: %s",
         conn->reason);
-    redis_calls_fail_all(conn, AISYS_UNAVAILABLE, message);
+    aisys_redis_calls_fail_all(conn, AISYS_UNAVAILABLE, message);
 }
 
 /* --- greeting --- */
@@ -197,11 +197,11 @@ void redis_connection_fail(struct redis_connection *conn, int r, const char *for
 static int connection_greet(struct redis_connection *conn, enum redis_greeting step,
     const struct aisys_redis_arg *args, size_t arg_nr)
 {
-    int r = redis_out_reserve(&conn->hello, redis_wire_bytes(args, arg_nr));
+    int r = aisys_redis_out_reserve(&conn->hello, aisys_redis_wire_bytes(args, arg_nr));
 
     if (r < 0)
         return r;
-    redis_wire_append(&conn->hello, args, arg_nr);
+    aisys_redis_wire_append(&conn->hello, args, arg_nr);
     conn->greeting[conn->greeting_nr++] = step;
     return 0;
 }
@@ -247,21 +247,21 @@ static void connection_become_ready(struct redis_connection *conn)
 
     conn->state = AISYS_REDIS_READY;
     conn->breaker = AISYS_REDIS_CLOSED;
-    conn->ready_ms = conn->read_ms = redis_now_ms();
+    conn->ready_ms = conn->read_ms = aisys_redis_now_ms();
     conn->probed = false;
     conn->stats.connects++;
     connection_start_timer(conn, conn->config->ping_interval_ms);
     if (conn->head) /* what waited for this */
-        redis_calls_drop_given_up(conn);
-    if (redis_out_bytes(&conn->out) > 0)
-        redis_stream_mark_dirty(conn);
+        aisys_redis_calls_drop_given_up(conn);
+    if (aisys_redis_out_bytes(&conn->out) > 0)
+        aisys_redis_stream_mark_dirty(conn);
     connection_event(conn, AISYS_REDIS_CONNECTED, conn->peer, 0);
     if (!was_closed && conn->state == AISYS_REDIS_READY)
         connection_event(conn, AISYS_REDIS_BREAKER_CLOSED, conn->peer, 0);
-    redis_calls_check_room(conn);
+    aisys_redis_calls_check_room(conn);
 }
 
-void redis_connection_on_greeting(
+void aisys_redis_connection_on_greeting(
     struct redis_connection *conn, const struct aisys_redis_value *value)
 {
     static const char *const steps[] = { "AUTH", "CLIENT SETNAME", "SELECT", "PING" };
@@ -278,12 +278,12 @@ void redis_connection_on_greeting(
         if (aisys_redis_error_is(value, "LOADING") || aisys_redis_error_is(value, "MASTERDOWN") ||
             !strncmp(text, "ERR max number of clients", 25))
             refused = false; /* that passes */
-        redis_connection_fail(conn, refused ? -EACCES : -EAGAIN, "%s refused %s: %.120s",
+        aisys_redis_connection_fail(conn, refused ? -EACCES : -EAGAIN, "%s refused %s: %.120s",
             conn->peer, steps[step], text);
         return;
     }
     if (!aisys_redis_equals(value, step == GREETING_PING ? "PONG" : "OK")) {
-        redis_connection_fail(conn, -EPROTO, "%s answered %s with \"%.60s\": is it Redis?",
+        aisys_redis_connection_fail(conn, -EPROTO, "%s answered %s with \"%.60s\": is it Redis?",
             conn->peer, steps[step], text);
         return;
     }
@@ -308,22 +308,23 @@ static void connection_name_peer(struct redis_connection *conn, const struct soc
     }
 }
 
-void redis_connection_on_connected(struct redis_connection *conn, int r)
+void aisys_redis_connection_on_connected(struct redis_connection *conn, int r)
 {
     if (r == 0)
         r = connection_queue_greeting(conn);
     if (r < 0) {
-        redis_stream_disconnect(conn);
+        aisys_redis_stream_disconnect(conn);
         if (++conn->address_at < conn->address_nr) {
             connection_try_address(conn);
             return;
         }
-        redis_connection_fail(conn, r, "cannot connect to %s: %s", conn->peer, connection_error(r));
+        aisys_redis_connection_fail(
+            conn, r, "cannot connect to %s: %s", conn->peer, connection_error(r));
         return;
     }
     conn->state = AISYS_REDIS_GREETING;
     connection_start_timer(conn, conn->config->connect_timeout_ms);
-    redis_stream_mark_dirty(conn);
+    aisys_redis_stream_mark_dirty(conn);
 }
 
 static void connection_try_address(struct redis_connection *conn)
@@ -336,13 +337,14 @@ static void connection_try_address(struct redis_connection *conn)
 
         connection_name_peer(conn, address);
         connection_start_timer(conn, conn->config->connect_timeout_ms);
-        r = redis_stream_connect(conn, address);
+        r = aisys_redis_stream_connect(conn, address);
         if (r == 0)
             return;
         if (++conn->address_at >= conn->address_nr)
             break;
     }
-    redis_connection_fail(conn, r, "cannot connect to %s: %s", conn->peer, connection_error(r));
+    aisys_redis_connection_fail(
+        conn, r, "cannot connect to %s: %s", conn->peer, connection_error(r));
 }
 
 static void connection_on_resolved(
@@ -363,8 +365,9 @@ static void connection_on_resolved(
     if (!conn)
         return;
     if (conn->address_nr == 0)
-        redis_connection_fail(conn, status < 0 ? status : -ENOENT, "no address for the name %s: %s",
-            conn->config->host, status < 0 ? uv_strerror(status) : "it has none");
+        aisys_redis_connection_fail(conn, status < 0 ? status : -ENOENT,
+            "no address for the name %s: %s", conn->config->host,
+            status < 0 ? uv_strerror(status) : "it has none");
     else
         connection_try_address(conn);
 }
@@ -422,13 +425,13 @@ static void connection_attempt(struct redis_connection *conn)
     }
     r = connection_resolve(conn);
     if (r < 0)
-        redis_connection_fail(
+        aisys_redis_connection_fail(
             conn, r, "cannot look up the name %s: %s", conn->config->host, uv_strerror(r));
 }
 
 /* --- open and close --- */
 
-int redis_connection_open(struct redis_connection *conn, struct uv_loop_s *loop,
+int aisys_redis_connection_open(struct redis_connection *conn, struct uv_loop_s *loop,
     const struct aisys_redis_config *config, const struct redis_connection_ops *ops, void *owner)
 {
     int r;
@@ -440,7 +443,7 @@ int redis_connection_open(struct redis_connection *conn, struct uv_loop_s *loop,
         .owner = owner,
         .state = AISYS_REDIS_WAITING,
     };
-    r = redis_stream_init(conn);
+    r = aisys_redis_stream_init(conn);
     if (r < 0)
         return r;
     /* These only fill the handles in: libuv documents no failure, and has none. */
@@ -453,21 +456,21 @@ int redis_connection_open(struct redis_connection *conn, struct uv_loop_s *loop,
     return uv_timer_start(&conn->timer, connection_on_timer, 0, 0);
 }
 
-void redis_connection_handle_closed(struct redis_connection *conn)
+void aisys_redis_connection_handle_closed(struct redis_connection *conn)
 {
     if (--conn->handle_nr > 0 || conn->state != AISYS_REDIS_CLOSING)
         return;
-    redis_calls_fail_all(conn, AISYS_CANCELLED, "the connection to Redis was closed");
-    redis_stream_deinit(conn);
+    aisys_redis_calls_fail_all(conn, AISYS_CANCELLED, "the connection to Redis was closed");
+    aisys_redis_stream_deinit(conn);
     conn->ops->closed(conn->owner);
 }
 
 static void connection_on_handle_closed(uv_handle_t *handle)
 {
-    redis_connection_handle_closed(handle->data);
+    aisys_redis_connection_handle_closed(handle->data);
 }
 
-void redis_connection_close(struct redis_connection *conn)
+void aisys_redis_connection_close(struct redis_connection *conn)
 {
     if (conn->state == AISYS_REDIS_CLOSING)
         return;

@@ -137,35 +137,35 @@ struct redis_connection {
 /* --- redis_connection.c --- */
 
 /* Starts connecting with the loop's next turn. Returns 0 or -ENOMEM, or what libuv says. */
-int redis_connection_open(struct redis_connection *conn, struct uv_loop_s *loop,
+int aisys_redis_connection_open(struct redis_connection *conn, struct uv_loop_s *loop,
     const struct aisys_redis_config *config, const struct redis_connection_ops *ops, void *owner);
 /* ops->closed comes later; then the connection is all released. */
-void redis_connection_close(struct redis_connection *conn);
+void aisys_redis_connection_close(struct redis_connection *conn);
 /* One of its handles is gone. */
-void redis_connection_handle_closed(struct redis_connection *conn);
+void aisys_redis_connection_handle_closed(struct redis_connection *conn);
 
 /* The connection, or the attempt, has failed: everybody is told. @r: -EACCES when the server refused
  * us, any other negative errno is only for the eye of the reader. */
-void redis_connection_fail(struct redis_connection *conn, int r, const char *format, ...)
+void aisys_redis_connection_fail(struct redis_connection *conn, int r, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The socket is connected, or not (@r). */
-void redis_connection_on_connected(struct redis_connection *conn, int r);
+void aisys_redis_connection_on_connected(struct redis_connection *conn, int r);
 /* The next answer of the greeting. */
-void redis_connection_on_greeting(
+void aisys_redis_connection_on_greeting(
     struct redis_connection *conn, const struct aisys_redis_value *value);
 
-static inline uint64_t redis_now_ms(void)
+static inline uint64_t aisys_redis_now_ms(void)
 {
     return uv_hrtime() / 1000000u;
 }
 
-static inline void *redis_alloc(struct redis_connection *conn, size_t bytes)
+static inline void *aisys_redis_alloc(struct redis_connection *conn, size_t bytes)
 {
     return conn->config->memory.resize(conn->config->memory.ctx, NULL, bytes);
 }
 
-static inline void redis_free(struct redis_connection *conn, void *memory)
+static inline void aisys_redis_free(struct redis_connection *conn, void *memory)
 {
     if (memory)
         conn->config->memory.resize(conn->config->memory.ctx, memory, 0);
@@ -173,22 +173,23 @@ static inline void redis_free(struct redis_connection *conn, void *memory)
 
 /* --- redis_stream.c: the socket --- */
 
-int redis_stream_init(struct redis_connection *conn);
-void redis_stream_deinit(struct redis_connection *conn);
+int aisys_redis_stream_init(struct redis_connection *conn);
+void aisys_redis_stream_deinit(struct redis_connection *conn);
 
-/* Connects a socket to @address; redis_connection_on_connected tells when. 0 or negative errno. */
-int redis_stream_connect(struct redis_connection *conn, const struct sockaddr *address);
+/* Connects a socket to @address; aisys_redis_connection_on_connected tells when. 0 or negative
+ * errno. */
+int aisys_redis_stream_connect(struct redis_connection *conn, const struct sockaddr *address);
 /* Closes it and forgets what was half read; what waits to be written stays. */
-void redis_stream_disconnect(struct redis_connection *conn);
+void aisys_redis_stream_disconnect(struct redis_connection *conn);
 
 /* Appends a command whose answer, if any, is a push. 0 or -ENOMEM. */
-int redis_stream_append(
+int aisys_redis_stream_append(
     struct redis_connection *conn, const struct aisys_redis_arg *args, size_t arg_nr);
 /* Something is to be written at the end of this turn. */
-void redis_stream_mark_dirty(struct redis_connection *conn);
+void aisys_redis_stream_mark_dirty(struct redis_connection *conn);
 
 /* Whether bytes wait in the socket: after a stall of our own, silence is not the server's. */
-bool redis_stream_has_unread(const struct redis_connection *conn);
+bool aisys_redis_stream_has_unread(const struct redis_connection *conn);
 
 /* --- redis_calls.c: who waits for an answer --- */
 
@@ -203,23 +204,25 @@ struct redis_submission {
     void *ctx;
 };
 
-void redis_calls_init(struct redis_connection *conn);
-void redis_calls_deinit(struct redis_connection *conn);
+void aisys_redis_calls_init(struct redis_connection *conn);
+void aisys_redis_calls_deinit(struct redis_connection *conn);
 
 /* As aisys_redis_port_command and aisys_redis_port_batch, arguments checked. */
-int redis_calls_submit(struct redis_connection *conn, const struct redis_submission *submission);
+int aisys_redis_calls_submit(
+    struct redis_connection *conn, const struct redis_submission *submission);
 
 /* The first in the row: where its answer goes (NULL: nowhere), and that the answer is complete. */
-struct redis_arena *redis_calls_arena(struct redis_connection *conn);
-void redis_calls_answer(struct redis_connection *conn);
+struct redis_arena *aisys_redis_calls_arena(struct redis_connection *conn);
+void aisys_redis_calls_answer(struct redis_connection *conn);
 
 /* Nothing has been written yet: those who no longer wait are taken out of the row, unexecuted. */
-void redis_calls_drop_given_up(struct redis_connection *conn);
+void aisys_redis_calls_drop_given_up(struct redis_connection *conn);
 
 /* Ends all of them, and forgets what was not written. */
-void redis_calls_fail_all(struct redis_connection *conn, enum aisys_code code, const char *message);
+void aisys_redis_calls_fail_all(
+    struct redis_connection *conn, enum aisys_code code, const char *message);
 
 /* Tells the owner that there is room again, if somebody waits for it. */
-void redis_calls_check_room(struct redis_connection *conn);
+void aisys_redis_calls_check_room(struct redis_connection *conn);
 
 #endif

@@ -18,7 +18,7 @@ static void ring_append(struct redis_deadline *head, struct redis_deadline *dead
     head->prev = deadline;
 }
 
-void redis_wheel_init(struct redis_wheel *wheel, uint64_t now_ms)
+void aisys_redis_wheel_init(struct redis_wheel *wheel, uint64_t now_ms)
 {
     for (unsigned i = 0; i < REDIS_WHEEL_SLOTS; i++)
         ring_init(&wheel->slots[i]);
@@ -27,7 +27,8 @@ void redis_wheel_init(struct redis_wheel *wheel, uint64_t now_ms)
     wheel->seen_ms = now_ms;
 }
 
-void redis_wheel_add(struct redis_wheel *wheel, struct redis_deadline *deadline, uint64_t due_ms)
+void aisys_redis_wheel_add(
+    struct redis_wheel *wheel, struct redis_deadline *deadline, uint64_t due_ms)
 {
     unsigned slot;
 
@@ -39,7 +40,7 @@ void redis_wheel_add(struct redis_wheel *wheel, struct redis_deadline *deadline,
     wheel->used[slot / 64] |= (uint64_t)1 << (slot % 64);
 }
 
-void redis_wheel_remove(struct redis_deadline *deadline)
+void aisys_redis_wheel_remove(struct redis_deadline *deadline)
 {
     if (!deadline->next)
         return;
@@ -57,14 +58,14 @@ static void wheel_collect_slot(struct redis_wheel *wheel, unsigned slot, uint64_
         struct redis_deadline *next = at->next;
 
         if (at->due_ms <= now_ms) {
-            redis_wheel_remove(at);
+            aisys_redis_wheel_remove(at);
             ring_append(&wheel->due, at);
         }
         at = next;
     }
 }
 
-void redis_wheel_collect(struct redis_wheel *wheel, uint64_t now_ms)
+void aisys_redis_wheel_collect(struct redis_wheel *wheel, uint64_t now_ms)
 {
     uint64_t ms = wheel->seen_ms + 1;
 
@@ -77,17 +78,17 @@ void redis_wheel_collect(struct redis_wheel *wheel, uint64_t now_ms)
     wheel->seen_ms = now_ms;
 }
 
-struct redis_deadline *redis_wheel_take(struct redis_wheel *wheel)
+struct redis_deadline *aisys_redis_wheel_take(struct redis_wheel *wheel)
 {
     struct redis_deadline *deadline = wheel->due.next;
 
     if (deadline == &wheel->due)
         return NULL;
-    redis_wheel_remove(deadline);
+    aisys_redis_wheel_remove(deadline);
     return deadline;
 }
 
-uint64_t redis_wheel_next_ms(struct redis_wheel *wheel)
+uint64_t aisys_redis_wheel_next_ms(struct redis_wheel *wheel)
 {
     for (unsigned i = 1; i <= REDIS_WHEEL_SLOTS; i++) {
         const unsigned slot = (unsigned)(wheel->seen_ms + i) & SLOT_MASK;

@@ -26,16 +26,17 @@ struct redis_wheel {
     uint64_t seen_ms;                               /* everything due until here was collected */
 };
 
-void redis_wheel_init(struct redis_wheel *wheel, uint64_t now_ms);
-void redis_wheel_add(struct redis_wheel *wheel, struct redis_deadline *deadline, uint64_t due_ms);
+void aisys_redis_wheel_init(struct redis_wheel *wheel, uint64_t now_ms);
+void aisys_redis_wheel_add(
+    struct redis_wheel *wheel, struct redis_deadline *deadline, uint64_t due_ms);
 /* Accepts one that is not set. */
-void redis_wheel_remove(struct redis_deadline *deadline);
+void aisys_redis_wheel_remove(struct redis_deadline *deadline);
 
 /* Gathers everything that is due at @now_ms; then take one after the other until NULL. */
-void redis_wheel_collect(struct redis_wheel *wheel, uint64_t now_ms);
-struct redis_deadline *redis_wheel_take(struct redis_wheel *wheel);
+void aisys_redis_wheel_collect(struct redis_wheel *wheel, uint64_t now_ms);
+struct redis_deadline *aisys_redis_wheel_take(struct redis_wheel *wheel);
 
 /* When to collect next: never later than the first deadline, at times earlier; 0 when none is set. */
-uint64_t redis_wheel_next_ms(struct redis_wheel *wheel);
+uint64_t aisys_redis_wheel_next_ms(struct redis_wheel *wheel);
 
 #endif

@@ -27,11 +27,11 @@ struct aisys_redis_port {
     uint64_t message_nr;
 };
 
-void redis_pubsub_init(struct aisys_redis_port *port);
-void redis_pubsub_close(struct aisys_redis_port *port);
-void redis_pubsub_deinit(struct aisys_redis_port *port);
+void aisys_redis_pubsub_init(struct aisys_redis_port *port);
+void aisys_redis_pubsub_close(struct aisys_redis_port *port);
+void aisys_redis_pubsub_deinit(struct aisys_redis_port *port);
 
 /* A connection is closed; the port is freed with the last. */
-void redis_port_on_connection_closed(void *owner);
+void aisys_redis_port_on_connection_closed(void *owner);
 
 #endif

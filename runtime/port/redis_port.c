@@ -177,7 +177,7 @@ static void port_on_room(void *owner)
 static const struct redis_connection_ops port_ops = {
     .event = port_on_event,
     .room = port_on_room,
-    .closed = redis_port_on_connection_closed,
+    .closed = aisys_redis_port_on_connection_closed,
 };
 
 static void port_free(struct aisys_redis_port *port)
@@ -207,10 +207,10 @@ int aisys_redis_port_open(struct uv_loop_s *loop, const struct aisys_redis_confi
     if (callbacks)
         port->callbacks = *callbacks;
     port->ctx = ctx;
-    redis_pubsub_init(port);
+    aisys_redis_pubsub_init(port);
     r = port_copy_texts(port);
     if (r == 0)
-        r = redis_connection_open(&port->commands, loop, &port->config, &port_ops, port);
+        r = aisys_redis_connection_open(&port->commands, loop, &port->config, &port_ops, port);
     if (r < 0) {
         port_free(port);
         return r;
@@ -220,7 +220,7 @@ int aisys_redis_port_open(struct uv_loop_s *loop, const struct aisys_redis_confi
     return 0;
 }
 
-void redis_port_on_connection_closed(void *owner)
+void aisys_redis_port_on_connection_closed(void *owner)
 {
     struct aisys_redis_port *port = owner;
     void (*const closed)(void *ctx) = port->closed;
@@ -229,7 +229,7 @@ void redis_port_on_connection_closed(void *owner)
     AISYS_CHECK(port->closing);
     if (--port->connection_nr > 0)
         return;
-    redis_pubsub_deinit(port);
+    aisys_redis_pubsub_deinit(port);
     port_free(port);
     if (closed)
         closed(ctx);
@@ -242,8 +242,8 @@ void aisys_redis_port_close(struct aisys_redis_port *port, void (*closed)(void *
     port->closing = true;
     port->closed = closed;
     port->closed_ctx = ctx;
-    redis_pubsub_close(port);
-    redis_connection_close(&port->commands);
+    aisys_redis_pubsub_close(port);
+    aisys_redis_connection_close(&port->commands);
 }
 
 static int port_submit(struct aisys_redis_port *port, struct redis_submission *submission)
@@ -255,7 +255,7 @@ static int port_submit(struct aisys_redis_port *port, struct redis_submission *s
             return -EINVAL;
     if (submission->deadline_ms == 0)
         submission->deadline_ms = port->config.deadline_ms;
-    return redis_calls_submit(&port->commands, submission);
+    return aisys_redis_calls_submit(&port->commands, submission);
 }
 
 int aisys_redis_port_command(struct aisys_redis_port *port, const struct aisys_redis_arg *args,
@@ -297,7 +297,7 @@ void aisys_redis_port_stats(
     ret_stats->breaker = conn->breaker;
     ret_stats->subscriptions_ready = port->pubsub_open && port->pubsub.state == AISYS_REDIS_READY;
     ret_stats->in_flight = conn->in_flight;
-    ret_stats->unsent_bytes = redis_out_bytes(&conn->out);
+    ret_stats->unsent_bytes = aisys_redis_out_bytes(&conn->out);
     ret_stats->subscriptions = port->subscription_nr;
     ret_stats->messages = port->message_nr;
 }

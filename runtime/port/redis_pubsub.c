@@ -66,7 +66,7 @@ static int pubsub_send(struct aisys_redis_port *port, const char *verb, bool pat
         subscription_channel(sub),
     };
 
-    return redis_stream_append(&port->pubsub, args, 2);
+    return aisys_redis_stream_append(&port->pubsub, args, 2);
 }
 
 static int pubsub_ask(struct aisys_redis_port *port, struct aisys_redis_subscription *sub)
@@ -98,7 +98,7 @@ static void pubsub_on_connected(struct aisys_redis_port *port)
         if (!sub->dead)
             r = pubsub_ask(port, sub);
     if (r < 0)
-        redis_connection_fail(&port->pubsub, r, "no memory to subscribe again");
+        aisys_redis_connection_fail(&port->pubsub, r, "no memory to subscribe again");
 }
 
 static void pubsub_on_disconnected(struct aisys_redis_port *port)
@@ -189,7 +189,7 @@ static void pubsub_on_push(void *owner, const struct aisys_redis_value *value)
         if (port->answered_nr < port->asked_nr)
             pubsub_on_answer(port, value);
         else
-            redis_connection_fail(
+            aisys_redis_connection_fail(
                 &port->pubsub, -EPROTO, "unexpected: %.120s", aisys_redis_text(value));
         return;
     }
@@ -203,7 +203,8 @@ static void pubsub_on_push(void *owner, const struct aisys_redis_value *value)
             &value->elements[last]);
         return;
     }
-    redis_connection_fail(&port->pubsub, -EPROTO, "what came is not a message of a subscription");
+    aisys_redis_connection_fail(
+        &port->pubsub, -EPROTO, "what came is not a message of a subscription");
 }
 
 static void pubsub_on_room(void *owner)
@@ -215,23 +216,23 @@ static const struct redis_connection_ops pubsub_ops = {
     .event = pubsub_on_event,
     .room = pubsub_on_room,
     .push = pubsub_on_push,
-    .closed = redis_port_on_connection_closed,
+    .closed = aisys_redis_port_on_connection_closed,
 };
 
 /* --- the port's side --- */
 
-void redis_pubsub_init(struct aisys_redis_port *port)
+void aisys_redis_pubsub_init(struct aisys_redis_port *port)
 {
     port->subscription_tail = &port->subscriptions;
 }
 
-void redis_pubsub_close(struct aisys_redis_port *port)
+void aisys_redis_pubsub_close(struct aisys_redis_port *port)
 {
     if (port->pubsub_open)
-        redis_connection_close(&port->pubsub);
+        aisys_redis_connection_close(&port->pubsub);
 }
 
-void redis_pubsub_deinit(struct aisys_redis_port *port)
+void aisys_redis_pubsub_deinit(struct aisys_redis_port *port)
 {
     for (struct aisys_redis_subscription *sub = port->subscriptions; sub; sub = sub->next)
         sub->dead = true;
@@ -263,7 +264,7 @@ int aisys_redis_port_subscribe(struct aisys_redis_port *port, struct aisys_redis
     };
     memcpy(sub->channel, channel.data, channel.bytes);
     if (!port->pubsub_open) {
-        r = redis_connection_open(
+        r = aisys_redis_connection_open(
             &port->pubsub, port->commands.loop, &port->config, &pubsub_ops, port);
         if (r == 0) {
             port->pubsub_open = true;
@@ -298,6 +299,6 @@ void aisys_redis_port_unsubscribe(struct aisys_redis_subscription *subscription)
             sub, subscription->pattern, subscription->channel, subscription->channel_bytes);
     if (!shared && subscription->state != SUBSCRIPTION_WANTED && !port->closing &&
         pubsub_send(port, "PUNSUBSCRIBE", subscription->pattern, subscription) < 0)
-        redis_connection_fail(&port->pubsub, -ENOMEM, "no memory to unsubscribe");
+        aisys_redis_connection_fail(&port->pubsub, -ENOMEM, "no memory to unsubscribe");
     pubsub_sweep(port);
 }

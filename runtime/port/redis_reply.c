@@ -26,7 +26,7 @@ struct redis_chunk {
     max_align_t data[];
 };
 
-void redis_arena_init(
+void aisys_redis_arena_init(
     struct redis_arena *arena, const struct aisys_redis_memory *memory, size_t limit_bytes)
 {
     *arena = (struct redis_arena){ .memory = memory, .limit_bytes = limit_bytes };
@@ -42,14 +42,14 @@ static void arena_free_chunks(struct redis_arena *arena, struct redis_chunk *chu
     }
 }
 
-void redis_arena_deinit(struct redis_arena *arena)
+void aisys_redis_arena_deinit(struct redis_arena *arena)
 {
     arena_free_chunks(arena, arena->chunks);
     arena->chunks = NULL;
     arena->used_bytes = 0;
 }
 
-void redis_arena_reset(struct redis_arena *arena)
+void aisys_redis_arena_reset(struct redis_arena *arena)
 {
     struct redis_chunk *chunk = arena->chunks;
 
@@ -60,7 +60,7 @@ void redis_arena_reset(struct redis_arena *arena)
     chunk->next = NULL;
     chunk->used_bytes = 0;
     if (chunk->bytes > 16 * CHUNK_BYTES_MIN)
-        redis_arena_deinit(arena);
+        aisys_redis_arena_deinit(arena);
 }
 
 static struct redis_chunk *arena_grow(struct redis_arena *arena, size_t bytes)
@@ -82,7 +82,7 @@ static struct redis_chunk *arena_grow(struct redis_arena *arena, size_t bytes)
     return chunk;
 }
 
-void *redis_arena_alloc(struct redis_arena *arena, size_t bytes)
+void *aisys_redis_arena_alloc(struct redis_arena *arena, size_t bytes)
 {
     struct redis_chunk *chunk = arena->chunks;
     void *piece;
@@ -124,7 +124,7 @@ static void *parser_refuse(struct redis_parser *parser, const char *format, ...)
 static void *parser_alloc(struct redis_parser *parser, size_t bytes)
 {
     struct redis_arena *arena = parser->arena;
-    void *piece = redis_arena_alloc(arena, bytes);
+    void *piece = aisys_redis_arena_alloc(arena, bytes);
 
     if (piece)
         return piece;
@@ -261,28 +261,28 @@ static redisReader *parser_new_reader(struct redis_parser *parser)
     return reader;
 }
 
-void redis_parser_init(struct redis_parser *parser, const struct aisys_redis_memory *memory,
+void aisys_redis_parser_init(struct redis_parser *parser, const struct aisys_redis_memory *memory,
     const struct redis_limits *limits)
 {
     *parser = (struct redis_parser){ .memory = memory, .limits = *limits };
-    redis_arena_init(&parser->scratch, memory, limits->answer_bytes_max);
+    aisys_redis_arena_init(&parser->scratch, memory, limits->answer_bytes_max);
 }
 
-void redis_parser_deinit(struct redis_parser *parser)
+void aisys_redis_parser_deinit(struct redis_parser *parser)
 {
-    redis_parser_stop(parser);
+    aisys_redis_parser_stop(parser);
     if (parser->memory)
-        redis_arena_deinit(&parser->scratch);
+        aisys_redis_arena_deinit(&parser->scratch);
 }
 
-int redis_parser_start(struct redis_parser *parser)
+int aisys_redis_parser_start(struct redis_parser *parser)
 {
-    redis_parser_stop(parser);
+    aisys_redis_parser_stop(parser);
     parser->reader = parser_new_reader(parser);
     return parser->reader ? 0 : -ENOMEM;
 }
 
-void redis_parser_stop(struct redis_parser *parser)
+void aisys_redis_parser_stop(struct redis_parser *parser)
 {
     if (parser->reader)
         redisReaderFree(parser->reader);
@@ -291,7 +291,7 @@ void redis_parser_stop(struct redis_parser *parser)
     parser->skip_bytes = 0;
 }
 
-int redis_parser_feed(
+int aisys_redis_parser_feed(
     struct redis_parser *parser, const char *data, size_t bytes, size_t *ret_taken)
 {
     if (parser->skip_bytes > 0) {
@@ -305,15 +305,15 @@ int redis_parser_feed(
     return 0;
 }
 
-bool redis_parser_wants_arena(const struct redis_parser *parser)
+bool aisys_redis_parser_wants_arena(const struct redis_parser *parser)
 {
     return !parser->in_answer && parser->reader->len > parser->reader->pos;
 }
 
-void redis_parser_begin(struct redis_parser *parser, struct redis_arena *arena)
+void aisys_redis_parser_begin(struct redis_parser *parser, struct redis_arena *arena)
 {
     if (arena == &parser->scratch)
-        redis_arena_reset(arena);
+        aisys_redis_arena_reset(arena);
     parser->arena = arena;
     parser->refusal = arena ? REDIS_TAKEN : REDIS_DISCARDED;
     parser->in_answer = true;
@@ -398,7 +398,7 @@ static int parser_guard(struct redis_parser *parser)
     return 0;
 }
 
-int redis_parser_next(struct redis_parser *parser)
+int aisys_redis_parser_next(struct redis_parser *parser)
 {
     void *reply;
     int r;
@@ -417,7 +417,7 @@ int redis_parser_next(struct redis_parser *parser)
     return r;
 }
 
-void redis_parser_shrink(struct redis_parser *parser)
+void aisys_redis_parser_shrink(struct redis_parser *parser)
 {
     redisReader *reader = parser->reader;
 

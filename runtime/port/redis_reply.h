@@ -31,13 +31,13 @@ struct redis_arena {
     size_t limit_bytes;
 };
 
-void redis_arena_init(
+void aisys_redis_arena_init(
     struct redis_arena *arena, const struct aisys_redis_memory *memory, size_t limit_bytes);
-void redis_arena_deinit(struct redis_arena *arena);
+void aisys_redis_arena_deinit(struct redis_arena *arena);
 /* Empties it; keeps one small chunk. */
-void redis_arena_reset(struct redis_arena *arena);
+void aisys_redis_arena_reset(struct redis_arena *arena);
 /* NULL when there is no memory, or when the limit is reached: then limit_bytes is too small. */
-void *redis_arena_alloc(struct redis_arena *arena, size_t bytes);
+void *aisys_redis_arena_alloc(struct redis_arena *arena, size_t bytes);
 
 struct redis_limits {
     size_t string_bytes_max;
@@ -66,30 +66,30 @@ struct redis_parser {
     char problem[160];   /* of the refused answer, or why next() failed */
 };
 
-void redis_parser_init(struct redis_parser *parser, const struct aisys_redis_memory *memory,
+void aisys_redis_parser_init(struct redis_parser *parser, const struct aisys_redis_memory *memory,
     const struct redis_limits *limits);
-void redis_parser_deinit(struct redis_parser *parser); /* accepts a zeroed one */
+void aisys_redis_parser_deinit(struct redis_parser *parser); /* accepts a zeroed one */
 
 /* A new stream begins. 0 or -ENOMEM. */
-int redis_parser_start(struct redis_parser *parser);
+int aisys_redis_parser_start(struct redis_parser *parser);
 /* The stream has ended. An answer that was complete stays where it is: somebody may be looking at it. */
-void redis_parser_stop(struct redis_parser *parser);
+void aisys_redis_parser_stop(struct redis_parser *parser);
 
 /* Takes some of @bytes (> 0) at @data and sets *@ret_taken (> 0); then ask next() until it says 0.
  * Returns 0 or -ENOMEM, after which the stream is out of step. */
-int redis_parser_feed(
+int aisys_redis_parser_feed(
     struct redis_parser *parser, const char *data, size_t bytes, size_t *ret_taken);
 
 /* Whether the next answer has not begun, but its first byte is here: say where it goes. */
-bool redis_parser_wants_arena(const struct redis_parser *parser);
+bool aisys_redis_parser_wants_arena(const struct redis_parser *parser);
 /* Into @arena (borrowed until the answer is complete), or nowhere at all when NULL. */
-void redis_parser_begin(struct redis_parser *parser, struct redis_arena *arena);
+void aisys_redis_parser_begin(struct redis_parser *parser, struct redis_arena *arena);
 
 /* 1 and an answer: when parser->refusal is REDIS_TAKEN, parser->root until the next begin. 0: more
  * bytes are needed. -EPROTO: not RESP, parser->problem says what; -ENOMEM. */
-int redis_parser_next(struct redis_parser *parser);
+int aisys_redis_parser_next(struct redis_parser *parser);
 
 /* Gives back a read buffer that one large answer left behind. */
-void redis_parser_shrink(struct redis_parser *parser);
+void aisys_redis_parser_shrink(struct redis_parser *parser);
 
 #endif

@@ -27,7 +27,7 @@ static void stream_on_idle(uv_idle_t *idle)
 
 static void stream_on_prepare(uv_prepare_t *prepare);
 
-void redis_stream_mark_dirty(struct redis_connection *conn)
+void aisys_redis_stream_mark_dirty(struct redis_connection *conn)
 {
     if (conn->dirty)
         return;
@@ -37,18 +37,18 @@ void redis_stream_mark_dirty(struct redis_connection *conn)
     uv_idle_start(&conn->idle, stream_on_idle);
 }
 
-int redis_stream_append(
+int aisys_redis_stream_append(
     struct redis_connection *conn, const struct aisys_redis_arg *args, size_t arg_nr)
 {
-    const size_t before = redis_out_bytes(&conn->out);
-    const int r = redis_out_reserve(&conn->out, redis_wire_bytes(args, arg_nr));
+    const size_t before = aisys_redis_out_bytes(&conn->out);
+    const int r = aisys_redis_out_reserve(&conn->out, aisys_redis_wire_bytes(args, arg_nr));
 
     if (r < 0)
         return r;
-    redis_wire_append(&conn->out, args, arg_nr);
-    conn->queued_bytes += redis_out_bytes(&conn->out) - before;
+    aisys_redis_wire_append(&conn->out, args, arg_nr);
+    conn->queued_bytes += aisys_redis_out_bytes(&conn->out) - before;
     if (conn->state == AISYS_REDIS_READY)
-        redis_stream_mark_dirty(conn);
+        aisys_redis_stream_mark_dirty(conn);
     return 0;
 }
 
@@ -74,7 +74,7 @@ static ssize_t socket_write(const struct redis_socket *sock, const void *data, s
     return n < 0 ? -errno : n;
 }
 
-bool redis_stream_has_unread(const struct redis_connection *conn)
+bool aisys_redis_stream_has_unread(const struct redis_connection *conn)
 {
     char byte;
 
@@ -96,8 +96,8 @@ static void socket_on_closed(uv_handle_t *handle)
     struct redis_socket *sock = handle->data;
     struct redis_connection *conn = sock->conn;
 
-    redis_free(conn, sock);
-    redis_connection_handle_closed(conn);
+    aisys_redis_free(conn, sock);
+    aisys_redis_connection_handle_closed(conn);
 }
 
 /* Where the next answer goes. */
@@ -105,7 +105,7 @@ static struct redis_arena *stream_arena(struct redis_connection *conn)
 {
     if (conn->state != AISYS_REDIS_READY || !conn->head)
         return &conn->parser.scratch;
-    return redis_calls_arena(conn);
+    return aisys_redis_calls_arena(conn);
 }
 
 static void stream_on_answer(struct redis_connection *conn)
@@ -114,18 +114,19 @@ static void stream_on_answer(struct redis_connection *conn)
 
     if (conn->state == AISYS_REDIS_GREETING) {
         if (conn->parser.refusal == REDIS_TAKEN)
-            redis_connection_on_greeting(conn, value);
+            aisys_redis_connection_on_greeting(conn, value);
         else
-            redis_connection_fail(conn, -EPROTO,
+            aisys_redis_connection_fail(conn, -EPROTO,
                 "%s answered the greeting with what is no answer: %s", conn->peer,
                 conn->parser.problem);
     } else if (conn->head && conn->head->at_byte < conn->written_bytes) {
-        redis_calls_answer(conn);
+        aisys_redis_calls_answer(conn);
     } else if (conn->ops->push && conn->parser.refusal == REDIS_TAKEN) {
         conn->ops->push(conn->owner, value);
     } else if (!conn->ops->push) {
-        redis_connection_fail(conn, -EPROTO, "%s sent an answer that nobody asked for: %.120s",
-            conn->peer, conn->parser.refusal == REDIS_TAKEN ? aisys_redis_text(value) : "");
+        aisys_redis_connection_fail(conn, -EPROTO,
+            "%s sent an answer that nobody asked for: %.120s", conn->peer,
+            conn->parser.refusal == REDIS_TAKEN ? aisys_redis_text(value) : "");
     }
 }
 
@@ -138,17 +139,17 @@ static void stream_take(struct redis_connection *conn, const char *data, size_t 
     int r;
 
     while (bytes > 0) {
-        r = redis_parser_feed(&conn->parser, data, bytes, &taken);
+        r = aisys_redis_parser_feed(&conn->parser, data, bytes, &taken);
         if (r < 0) {
-            redis_connection_fail(conn, r, "no memory for what %s sent", conn->peer);
+            aisys_redis_connection_fail(conn, r, "no memory for what %s sent", conn->peer);
             return;
         }
         data += taken;
         bytes -= taken;
         for (;;) {
-            if (redis_parser_wants_arena(&conn->parser))
-                redis_parser_begin(&conn->parser, stream_arena(conn));
-            r = redis_parser_next(&conn->parser);
+            if (aisys_redis_parser_wants_arena(&conn->parser))
+                aisys_redis_parser_begin(&conn->parser, stream_arena(conn));
+            r = aisys_redis_parser_next(&conn->parser);
             if (r <= 0)
                 break;
             stream_on_answer(conn);
@@ -156,12 +157,12 @@ static void stream_take(struct redis_connection *conn, const char *data, size_t 
                 return;
         }
         if (r < 0) {
-            redis_connection_fail(conn, r, "%s does not speak the protocol of Redis: %s",
+            aisys_redis_connection_fail(conn, r, "%s does not speak the protocol of Redis: %s",
                 conn->peer, conn->parser.problem);
             return;
         }
     }
-    redis_parser_shrink(&conn->parser);
+    aisys_redis_parser_shrink(&conn->parser);
 }
 
 static void stream_on_readable(struct redis_connection *conn)
@@ -174,7 +175,7 @@ static void stream_on_readable(struct redis_connection *conn)
         if (n == -EAGAIN)
             return;
         if (n <= 0) {
-            redis_connection_fail(conn, n == 0 ? -ECONNRESET : (int)n,
+            aisys_redis_connection_fail(conn, n == 0 ? -ECONNRESET : (int)n,
                 "%s closed the connection%s%s", conn->peer, n == 0 ? "" : ": ",
                 n == 0 ? "" : uv_strerror((int)n));
             return;
@@ -190,7 +191,7 @@ static void stream_on_readable(struct redis_connection *conn)
         if ((size_t)n < READ_BYTES)
             break;
     }
-    redis_calls_check_room(conn);
+    aisys_redis_calls_check_room(conn);
 }
 
 static struct redis_out *stream_out(struct redis_connection *conn)
@@ -209,14 +210,14 @@ static void stream_flush(struct redis_connection *conn)
 
     if (!sock || !out)
         return;
-    if (redis_out_bytes(out) > 0) {
-        n = socket_write(sock, out->data + out->start, redis_out_bytes(out));
+    if (aisys_redis_out_bytes(out) > 0) {
+        n = socket_write(sock, out->data + out->start, aisys_redis_out_bytes(out));
         conn->stats.writes++;
     }
     if (n < 0 && n != -EAGAIN) {
         stream_on_readable(conn); /* perhaps the server said why */
         if (conn->socket == sock)
-            redis_connection_fail(
+            aisys_redis_connection_fail(
                 conn, (int)n, "cannot write to %s: %s", conn->peer, uv_strerror((int)n));
         return;
     }
@@ -224,10 +225,10 @@ static void stream_flush(struct redis_connection *conn)
         conn->stats.written_bytes += (uint64_t)n;
         if (out == &conn->out)
             conn->written_bytes += (uint64_t)n;
-        redis_out_consume(out, (size_t)n);
+        aisys_redis_out_consume(out, (size_t)n);
     }
-    socket_watch(sock, redis_out_bytes(out) > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
-    redis_calls_check_room(conn);
+    socket_watch(sock, aisys_redis_out_bytes(out) > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+    aisys_redis_calls_check_room(conn);
 }
 
 static void stream_on_prepare(uv_prepare_t *prepare)
@@ -261,13 +262,13 @@ static void stream_on_poll(uv_poll_t *poll, int status, int events)
             error = errno;
         if (error == 0 && status == 0)
             status = socket_watch(sock, UV_READABLE);
-        redis_connection_on_connected(conn, error != 0 ? -error : status);
+        aisys_redis_connection_on_connected(conn, error != 0 ? -error : status);
         return;
     }
     if (events & UV_READABLE)
         stream_on_readable(conn);
     if (conn->socket == sock && status < 0)
-        redis_connection_fail(
+        aisys_redis_connection_fail(
             conn, status, "cannot watch the socket to %s: %s", conn->peer, uv_strerror(status));
     if (conn->socket == sock && (events & UV_WRITABLE))
         stream_flush(conn);
@@ -281,7 +282,7 @@ static socklen_t address_bytes(const struct sockaddr *address)
                                           : sizeof(struct sockaddr_in);
 }
 
-int redis_stream_connect(struct redis_connection *conn, const struct sockaddr *address)
+int aisys_redis_stream_connect(struct redis_connection *conn, const struct sockaddr *address)
 {
     const int on = 1;
     struct redis_socket *sock;
@@ -298,10 +299,10 @@ int redis_stream_connect(struct redis_connection *conn, const struct sockaddr *a
         r = -errno;
         goto close_fd;
     }
-    r = redis_parser_start(&conn->parser);
+    r = aisys_redis_parser_start(&conn->parser);
     if (r < 0)
         goto close_fd;
-    sock = redis_alloc(conn, sizeof(*sock));
+    sock = aisys_redis_alloc(conn, sizeof(*sock));
     if (!sock) {
         r = -ENOMEM;
         goto stop_parser;
@@ -315,24 +316,24 @@ int redis_stream_connect(struct redis_connection *conn, const struct sockaddr *a
     conn->handle_nr++;
     r = socket_watch(sock, UV_WRITABLE);
     if (r < 0)
-        redis_stream_disconnect(conn);
+        aisys_redis_stream_disconnect(conn);
     return r;
 
 free_sock:
-    redis_free(conn, sock);
+    aisys_redis_free(conn, sock);
 stop_parser:
-    redis_parser_stop(&conn->parser);
+    aisys_redis_parser_stop(&conn->parser);
 close_fd:
     close(fd);
     return r;
 }
 
-void redis_stream_disconnect(struct redis_connection *conn)
+void aisys_redis_stream_disconnect(struct redis_connection *conn)
 {
     struct redis_socket *sock = conn->socket;
 
-    redis_parser_stop(&conn->parser);
-    redis_out_clear(&conn->hello);
+    aisys_redis_parser_stop(&conn->parser);
+    aisys_redis_out_clear(&conn->hello);
     if (!sock)
         return;
     conn->socket = NULL;
@@ -341,7 +342,7 @@ void redis_stream_disconnect(struct redis_connection *conn)
     uv_close((uv_handle_t *)&sock->poll, socket_on_closed);
 }
 
-int redis_stream_init(struct redis_connection *conn)
+int aisys_redis_stream_init(struct redis_connection *conn)
 {
     const struct aisys_redis_config *config = conn->config;
     const struct redis_limits limits = {
@@ -351,20 +352,20 @@ int redis_stream_init(struct redis_connection *conn)
         .depth_max = config->depth_max,
     };
 
-    redis_calls_init(conn);
-    redis_out_init(&conn->out, &config->memory);
-    redis_out_init(&conn->hello, &config->memory);
-    redis_parser_init(&conn->parser, &config->memory, &limits);
-    conn->read_buffer = redis_alloc(conn, READ_BYTES);
+    aisys_redis_calls_init(conn);
+    aisys_redis_out_init(&conn->out, &config->memory);
+    aisys_redis_out_init(&conn->hello, &config->memory);
+    aisys_redis_parser_init(&conn->parser, &config->memory, &limits);
+    conn->read_buffer = aisys_redis_alloc(conn, READ_BYTES);
     return conn->read_buffer ? 0 : -ENOMEM;
 }
 
-void redis_stream_deinit(struct redis_connection *conn)
+void aisys_redis_stream_deinit(struct redis_connection *conn)
 {
-    redis_calls_deinit(conn);
-    redis_parser_deinit(&conn->parser);
-    redis_out_deinit(&conn->out);
-    redis_out_deinit(&conn->hello);
-    redis_free(conn, conn->read_buffer);
+    aisys_redis_calls_deinit(conn);
+    aisys_redis_parser_deinit(&conn->parser);
+    aisys_redis_out_deinit(&conn->out);
+    aisys_redis_out_deinit(&conn->hello);
+    aisys_redis_free(conn, conn->read_buffer);
     conn->read_buffer = NULL;
 }

@@ -12,12 +12,12 @@
 /* "*" or "$", 20 digits, CRLF, and the CRLF behind a word */
 #define WORD_OVERHEAD_BYTES 25u
 
-void redis_out_init(struct redis_out *out, const struct aisys_redis_memory *memory)
+void aisys_redis_out_init(struct redis_out *out, const struct aisys_redis_memory *memory)
 {
     *out = (struct redis_out){ .memory = memory };
 }
 
-void redis_out_deinit(struct redis_out *out)
+void aisys_redis_out_deinit(struct redis_out *out)
 {
     if (out->data)
         out->memory->resize(out->memory->ctx, out->data, 0);
@@ -25,14 +25,14 @@ void redis_out_deinit(struct redis_out *out)
     out->start = out->end = out->capacity = 0;
 }
 
-void redis_out_clear(struct redis_out *out)
+void aisys_redis_out_clear(struct redis_out *out)
 {
     out->start = out->end = 0;
     if (out->capacity > OUT_BYTES_KEPT_MAX)
-        redis_out_deinit(out);
+        aisys_redis_out_deinit(out);
 }
 
-int redis_out_reserve(struct redis_out *out, size_t bytes)
+int aisys_redis_out_reserve(struct redis_out *out, size_t bytes)
 {
     size_t capacity = out->capacity ? out->capacity : OUT_BYTES_MIN;
     char *data;
@@ -59,15 +59,15 @@ int redis_out_reserve(struct redis_out *out, size_t bytes)
     return 0;
 }
 
-void redis_out_consume(struct redis_out *out, size_t bytes)
+void aisys_redis_out_consume(struct redis_out *out, size_t bytes)
 {
-    AISYS_CHECK(bytes <= redis_out_bytes(out));
+    AISYS_CHECK(bytes <= aisys_redis_out_bytes(out));
     out->start += bytes;
     if (out->start == out->end)
-        redis_out_clear(out);
+        aisys_redis_out_clear(out);
 }
 
-size_t redis_wire_bytes(const struct aisys_redis_arg *args, size_t arg_nr)
+size_t aisys_redis_wire_bytes(const struct aisys_redis_arg *args, size_t arg_nr)
 {
     size_t bytes = WORD_OVERHEAD_BYTES;
 
@@ -96,7 +96,8 @@ static char *wire_number(char *at, char mark, size_t number)
     return at;
 }
 
-void redis_wire_append(struct redis_out *out, const struct aisys_redis_arg *args, size_t arg_nr)
+void aisys_redis_wire_append(
+    struct redis_out *out, const struct aisys_redis_arg *args, size_t arg_nr)
 {
     char *at = wire_number(out->data + out->end, '*', arg_nr);
 
@@ -129,7 +130,7 @@ static bool wire_has_word(
     return false;
 }
 
-bool redis_wire_forbidden(const struct aisys_redis_arg *args, size_t arg_nr)
+bool aisys_redis_wire_forbidden(const struct aisys_redis_arg *args, size_t arg_nr)
 {
     static const char *const names[] = { "AUTH", "EXEC", "QUIT", "SYNC", "WAIT", "BLMOVE", "BLMPOP",
         "BLPOP", "BRPOP", "BRPOPLPUSH", "BZMPOP", "BZPOPMAX", "BZPOPMIN", "DISCARD", "HELLO",

@@ -19,26 +19,27 @@ struct redis_out {
     size_t capacity;
 };
 
-void redis_out_init(struct redis_out *out, const struct aisys_redis_memory *memory);
-void redis_out_deinit(struct redis_out *out); /* accepts a zeroed one */
-void redis_out_clear(struct redis_out *out);
+void aisys_redis_out_init(struct redis_out *out, const struct aisys_redis_memory *memory);
+void aisys_redis_out_deinit(struct redis_out *out); /* accepts a zeroed one */
+void aisys_redis_out_clear(struct redis_out *out);
 
-static inline size_t redis_out_bytes(const struct redis_out *out)
+static inline size_t aisys_redis_out_bytes(const struct redis_out *out)
 {
     return out->end - out->start;
 }
 
 /* Room for @bytes more. 0 or -ENOMEM. */
-int redis_out_reserve(struct redis_out *out, size_t bytes);
+int aisys_redis_out_reserve(struct redis_out *out, size_t bytes);
 /* @bytes of it were written. */
-void redis_out_consume(struct redis_out *out, size_t bytes);
+void aisys_redis_out_consume(struct redis_out *out, size_t bytes);
 
 /* The most that the command can take on the wire; SIZE_MAX when that does not fit a size_t. */
-size_t redis_wire_bytes(const struct aisys_redis_arg *args, size_t arg_nr);
-/* Appends it; redis_wire_bytes() were reserved. */
-void redis_wire_append(struct redis_out *out, const struct aisys_redis_arg *args, size_t arg_nr);
+size_t aisys_redis_wire_bytes(const struct aisys_redis_arg *args, size_t arg_nr);
+/* Appends it; aisys_redis_wire_bytes() were reserved. */
+void aisys_redis_wire_append(
+    struct redis_out *out, const struct aisys_redis_arg *args, size_t arg_nr);
 
 /* Whether the command would change or hold up the connection for others. */
-bool redis_wire_forbidden(const struct aisys_redis_arg *args, size_t arg_nr);
+bool aisys_redis_wire_forbidden(const struct aisys_redis_arg *args, size_t arg_nr);
 
 #endif

@@ -72,19 +72,19 @@ static void parse(const char *input, size_t input_bytes, size_t piece, char *ret
     int r = 0;
 
     ret[0] = '\0';
-    redis_parser_init(&parser, &memory, &limits);
-    assert_int_equal(redis_parser_start(&parser), 0);
+    aisys_redis_parser_init(&parser, &memory, &limits);
+    assert_int_equal(aisys_redis_parser_start(&parser), 0);
     while (input_bytes > 0 && r >= 0) {
-        assert_int_equal(
-            redis_parser_feed(&parser, input, piece < input_bytes ? piece : input_bytes, &taken),
+        assert_int_equal(aisys_redis_parser_feed(
+                             &parser, input, piece < input_bytes ? piece : input_bytes, &taken),
             0);
         assert_true(taken > 0);
         input += taken;
         input_bytes -= taken;
         for (;;) {
-            if (redis_parser_wants_arena(&parser))
-                redis_parser_begin(&parser, &parser.scratch);
-            r = redis_parser_next(&parser);
+            if (aisys_redis_parser_wants_arena(&parser))
+                aisys_redis_parser_begin(&parser, &parser.scratch);
+            r = aisys_redis_parser_next(&parser);
             if (r <= 0)
                 break;
             if (ret[0])
@@ -97,7 +97,7 @@ static void parse(const char *input, size_t input_bytes, size_t piece, char *ret
     }
     if (r < 0)
         snprintf(ret + strlen(ret), ret_bytes - strlen(ret), "#%s", parser.problem);
-    redis_parser_deinit(&parser);
+    aisys_redis_parser_deinit(&parser);
 }
 
 struct reply_row {
@@ -246,20 +246,21 @@ static void commands_are_written_as_resp(void **state)
     struct redis_out out;
 
     (void)state;
-    redis_out_init(&out, &memory);
+    aisys_redis_out_init(&out, &memory);
     for (int i = 0; i < 1000; i++) { /* grows, and moves what is left to the front */
-        assert_int_equal(redis_out_reserve(&out, redis_wire_bytes(args, 3)), 0);
-        redis_wire_append(&out, args, 3);
+        assert_int_equal(aisys_redis_out_reserve(&out, aisys_redis_wire_bytes(args, 3)), 0);
+        aisys_redis_wire_append(&out, args, 3);
         if (i % 3 == 0)
-            redis_out_consume(&out, sizeof(expected) - 1);
+            aisys_redis_out_consume(&out, sizeof(expected) - 1);
     }
-    while (redis_out_bytes(&out) > 0) {
+    while (aisys_redis_out_bytes(&out) > 0) {
         assert_memory_equal(out.data + out.start, expected, sizeof(expected) - 1);
-        redis_out_consume(&out, sizeof(expected) - 1);
+        aisys_redis_out_consume(&out, sizeof(expected) - 1);
     }
-    redis_out_deinit(&out);
+    aisys_redis_out_deinit(&out);
     assert_int_equal(live_pieces, 0);
-    assert_int_equal(redis_wire_bytes(&(struct aisys_redis_arg){ "", SIZE_MAX / 2 }, 1), SIZE_MAX);
+    assert_int_equal(
+        aisys_redis_wire_bytes(&(struct aisys_redis_arg){ "", SIZE_MAX / 2 }, 1), SIZE_MAX);
 }
 
 struct forbidden_row {
@@ -294,7 +295,7 @@ static void commands_that_change_the_connection_are_forbidden(void **state)
             args[nr] = aisys_redis_word(forbidden[i].words[nr]);
             nr++;
         }
-        assert_int_equal(redis_wire_forbidden(args, nr), forbidden[i].forbidden);
+        assert_int_equal(aisys_redis_wire_forbidden(args, nr), forbidden[i].forbidden);
     }
 }
 
@@ -311,19 +312,19 @@ static void deadlines_come_when_due_and_not_before(void **state)
 
     (void)state;
     memset(deadlines, 0, sizeof(deadlines));
-    redis_wheel_init(&wheel, now_ms);
+    aisys_redis_wheel_init(&wheel, now_ms);
     for (unsigned i = 0; i < NR; i++) {
         random = random * 1103515245u + 12345u;
-        redis_wheel_add(&wheel, &deadlines[i], now_ms + 1 + (random >> 8) % 3000);
+        aisys_redis_wheel_add(&wheel, &deadlines[i], now_ms + 1 + (random >> 8) % 3000);
         left++;
     }
     for (unsigned i = 0; i < NR; i += 3) {
-        redis_wheel_remove(&deadlines[i]);
-        redis_wheel_remove(&deadlines[i]); /* again does no harm */
+        aisys_redis_wheel_remove(&deadlines[i]);
+        aisys_redis_wheel_remove(&deadlines[i]); /* again does no harm */
         left--;
     }
     while (left > 0) {
-        const uint64_t next_ms = redis_wheel_next_ms(&wheel);
+        const uint64_t next_ms = aisys_redis_wheel_next_ms(&wheel);
         struct redis_deadline *due;
 
         assert_true(next_ms > now_ms);
@@ -331,8 +332,8 @@ static void deadlines_come_when_due_and_not_before(void **state)
             if (deadlines[i].next)
                 assert_true(deadlines[i].due_ms >= next_ms || deadlines[i].due_ms > now_ms);
         now_ms = next_ms + (left % 7 == 0 ? 700 : 0); /* late at times */
-        redis_wheel_collect(&wheel, now_ms);
-        while ((due = redis_wheel_take(&wheel))) {
+        aisys_redis_wheel_collect(&wheel, now_ms);
+        while ((due = aisys_redis_wheel_take(&wheel))) {
             assert_true(due->due_ms <= now_ms);
             left--;
         }
@@ -340,7 +341,7 @@ static void deadlines_come_when_due_and_not_before(void **state)
             if (deadlines[i].next)
                 assert_true(deadlines[i].due_ms > now_ms);
     }
-    assert_int_equal(redis_wheel_next_ms(&wheel), 0);
+    assert_int_equal(aisys_redis_wheel_next_ms(&wheel), 0);
 }
 
 static void a_deadline_in_the_past_is_due_at_the_next_look(void **state)
@@ -349,12 +350,12 @@ static void a_deadline_in_the_past_is_due_at_the_next_look(void **state)
     struct redis_deadline deadline = { 0 };
 
     (void)state;
-    redis_wheel_init(&wheel, 500);
-    redis_wheel_add(&wheel, &deadline, 20);
-    assert_int_equal(redis_wheel_next_ms(&wheel), 501);
-    redis_wheel_collect(&wheel, 501);
-    assert_ptr_equal(redis_wheel_take(&wheel), &deadline);
-    assert_null(redis_wheel_take(&wheel));
+    aisys_redis_wheel_init(&wheel, 500);
+    aisys_redis_wheel_add(&wheel, &deadline, 20);
+    assert_int_equal(aisys_redis_wheel_next_ms(&wheel), 501);
+    aisys_redis_wheel_collect(&wheel, 501);
+    assert_ptr_equal(aisys_redis_wheel_take(&wheel), &deadline);
+    assert_null(aisys_redis_wheel_take(&wheel));
 }
 
 /* --- configuration --- */
