@@ -16,6 +16,7 @@
 
 #define DOOR_BUFFER     128 /* messages per subscriber */
 #define OUTSTANDING_MAX 1024
+#define CLOSE_PIPES_MS  1000
 #define CLOSE_QUIET_MS  10
 #define PIPES_MAX       1024
 
@@ -366,16 +367,54 @@ int aisys_nng_listen(
 
 /* --- closing --------------------------------------------------------------------------------------- */
 
-/* On the closer's thread. NNG 1.5.2 can lock up for ever when a pipe is closed at the moment in which it
- * begins its next receive (its issues 1543 and 1813). So the operations are ended first: then every pipe takes at
- * most one more message and waits, and after a short while all are quiet. The callbacks of the operations
- * have ended when nng_slots_close() returns, those of pipes when nng_close() does. */
+/* A pipe that is still open, or 0; @ret_left says how many NNG has not finished with. */
+static uint32_t door_next_open(struct aisys_nng_door *door, unsigned *ret_left)
+{
+    uint32_t id = 0;
+
+    *ret_left = 0;
+    pthread_mutex_lock(&door->nng->lock);
+    for (unsigned i = 0; i < door->pipes.rows_nr; i++) {
+        struct nng_pipe_row *row = &door->pipes.rows[i];
+
+        if (!row->gone)
+            ++*ret_left;
+        if (!row->closing && !id) {
+            id = row->id;
+            nng_pipes_give_up(&door->pipes, row);
+        }
+    }
+    pthread_mutex_unlock(&door->nng->lock);
+    return id;
+}
+
+static void door_close_pipes(struct aisys_nng_door *door)
+{
+    const uint64_t end_ms = nng_now_ms() + CLOSE_PIPES_MS;
+    unsigned left;
+    uint32_t id;
+
+    do {
+        id = door_next_open(door, &left);
+        if (id)
+            nng_pipe_close((nng_pipe){ id });
+        else if (left)
+            nng_msleep(1);
+    } while (left && nng_now_ms() < end_ms);
+}
+
+/* On the closer's thread. In NNG 1.5.2 nng_close() can lock up for ever when pipes are busy (its issues 1543
+ * and 1813). So the operations are ended first: then every pipe takes at most one more message and waits,
+ * and after a short while all are quiet; then the pipes are closed one by one, and the socket last.
+ * The callbacks of the operations have ended when nng_slots_close() returns, those of pipes when
+ * nng_close() does. */
 static void door_on_closer(struct nng_closer *closer)
 {
     struct aisys_nng_door *door = NNG_CONTAINER(closer, struct aisys_nng_door, closer);
 
     nng_slots_close(door);
     nng_msleep(CLOSE_QUIET_MS);
+    door_close_pipes(door);
     nng_close(door->socket);
 }
 

@@ -1,5 +1,6 @@
 /* The NNG adapter: what all its sockets share. Events from NNG's threads to the loop, errors, TLS, closing. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,6 +11,7 @@
 #include "core/check.h"
 #include "port/nng_impl.h"
 
+#define LARGE_BYTES      (1 << 20)
 #define EVENTS_PER_DRAIN 256
 
 /* --- errors ---------------------------------------------------------------------------------- */
@@ -175,6 +177,10 @@ int aisys_nng_open(void (*wake)(void *arg), void *wake_arg, struct aisys_nng **r
     struct aisys_nng *nng;
     int r;
 
+    /* NNG clears what a peer announces. In fresh pages that costs nothing; but glibc raises the size from which
+     * on it takes fresh pages after each free(), and then clearing touches it all, and takes milliseconds in which
+     * closing that pipe locks NNG 1.5.2 up (it starts to receive on an operation that was stopped). */
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
     nng = calloc(1, sizeof(*nng));
     if (!nng)
         return -ENOMEM;

@@ -36,7 +36,8 @@ const char *aisys_nng_words(int negative_errno);
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* @wake is called on any thread, and only says "call aisys_nng_drain() soon". */
+/* @wake is called on any thread, and only says "call aisys_nng_drain() soon". Sets malloc()'s threshold for
+ * fresh pages to 1 MiB, for the whole process: see the reason in the code. */
 int aisys_nng_open(void (*wake)(void *arg), void *wake_arg, struct aisys_nng **ret_nng);
 
 /* Hand what has arrived to its owners. Calls wake itself when it left some for the next turn. */
@@ -128,7 +129,10 @@ int aisys_nng_publish(
 void aisys_nng_pipe_close(struct aisys_nng_door *door, uint32_t pipe);
 
 /* Stop listening and receiving now; @closed (may be NULL) is called when nothing of the door is left, and the
- * door is freed after it. Requests in flight get no answer. */
+ * door is freed after it. Requests in flight get no answer.
+ *
+ * NNG 1.5.2 may lock up in closing (its issues 1543 and 1813). The ways that we could make it do so are avoided
+ * here; a program that ends still waits for @closed with a limit, and then exits without it. */
 void aisys_nng_door_close(struct aisys_nng_door *door, void (*closed)(void *arg), void *arg);
 
 struct aisys_nng_stats {

@@ -335,27 +335,48 @@ static unsigned long rss_kib(void)
     return pages * (unsigned long)sysconf(_SC_PAGESIZE) / 1024;
 }
 
+static void fifty_announce(struct stage *s, int fds[static 50])
+{
+    for (unsigned i = 0; i < 50; i++) {
+        fds[i] = stranger(s->url, SP_REQ);
+        stranger_say(fds[i], "\0\0\0\0\x01\x80\0\0\x80\0\0\1some", 16);
+    }
+    await_pipes(s, 50);
+}
+
+static bool fifty_are_gone(struct stage *s, void *arg)
+{
+    (void)arg;
+    return s->gone >= 50;
+}
+
 static void test_fifty_announce_the_largest_size(void **state)
 {
     struct stage *s = *state;
     unsigned long before;
     int fds[50];
 
+    if (OWN_ALLOCATOR)
+        skip(); /* neither the figure nor NNG's time for it would be the real one */
     stage_open(s, AISYS_NNG_REQUESTS, NULL);
     assert_answered(s, s->url);
     await_pipes(s, 0);
     before = rss_kib();
-    for (unsigned i = 0; i < 50; i++) {
-        fds[i] = stranger(s->url, SP_REQ);
-        stranger_say(fds[i], "\0\0\0\0\x01\x80\0\0\x80\0\0\1some", 16);
+    /* More than once: what is freed must not come back as memory that has to be cleared. */
+    for (unsigned round = 0; round < 4; round++) {
+        fifty_announce(s, fds);
+        assert_answered(s, s->url);
+        assert_true(rss_kib() < before + 100 * 1024); /* 1.2 GB were announced */
+        s->gone = 0;
+        aisys_nng_sweep(s->nng, stage_now_ms() + 60001);
+        stage_until(s, fifty_are_gone, NULL);
+        for (unsigned i = 0; i < 50; i++)
+            close(fds[i]);
     }
-    await_pipes(s, 50);
-    assert_answered(s, s->url);
-    if (!OWN_ALLOCATOR) /* 1.2 GB were announced */
-        assert_true(rss_kib() - before < 100 * 1024);
+    fifty_announce(s, fds);
+    stage_close_door(s);
     for (unsigned i = 0; i < 50; i++)
         close(fds[i]);
-    await_pipes(s, 0);
 }
 
 #define CAP 4
