@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 const char *const tests_data_dir = TESTS_DATA_DIR;
+const char *const vision_modules_dir = VISION_MODULES_DIR;
 
 const struct vision_limits default_limits = {
     .max_bytes = VISION_MAX_BYTES_DEFAULT,
@@ -74,7 +75,7 @@ const void *open_real_engine(const char *module, const char *symbol, struct visi
     char path[512];
     void *handle;
 
-    snprintf(path, sizeof(path), "%s/%s", VISION_MODULES_DIR, module);
+    snprintf(path, sizeof(path), "%s/%s", vision_modules_dir, module);
     handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (handle != NULL)
         table = dlsym(handle, symbol);

@@ -17,7 +17,7 @@ struct file {
 struct file file_read(const char *name);
 void file_free(struct file *file);
 
-extern const char *const tests_data_dir;
+extern const char *const tests_data_dir, *const vision_modules_dir;
 extern const struct vision_limits default_limits;
 
 /* Decode to @channels; fails the test when that does not work. */
