@@ -226,6 +226,7 @@ static void info_fill(const struct aisys_actor *actor, struct aisys_actor_info *
         .name = actor->name ? actor->name : "",
         .alias = supervised && supervised->alias ? supervised->alias : "",
         .ops = actor->class->ops,
+        .config = actor->config,
         .state = life_name(actor->life),
         .depends = supervised && supervised->depends ? (const char *const *)supervised->depends
                                                      : no_depends,

@@ -13,13 +13,9 @@
 
 #include "env.h"
 #include "envelope.h"
+#include <aisys/system.h>
 
 struct aisys_core;
-
-struct aisys_lane_limits {
-    uint32_t running; /* jobs at once, >= 1 */
-    uint32_t queued;  /* waiting jobs, >= 1 */
-};
 
 struct aisys_core_options {
     uint64_t node;              /* number << 32 | incarnation */
@@ -92,14 +88,6 @@ void aisys_core_kill(struct aisys_core *core, struct aisys_id id);
  * 0; -ENOENT: no such actor; -EAGAIN: it is neither running nor down. */
 int aisys_core_restart(struct aisys_core *core, const char *name);
 
-enum aisys_core_state {
-    AISYS_CORE_NEW,
-    AISYS_CORE_STARTING,
-    AISYS_CORE_READY, /* every actor runs, or has given up: then aisys_core_down() is not 0 */
-    AISYS_CORE_STOPPING,
-    AISYS_CORE_STOPPED,
-};
-
 enum aisys_core_state aisys_core_state(const struct aisys_core *core);
 unsigned aisys_core_down(const struct aisys_core *core); /* actors that stay down */
 
@@ -139,48 +127,16 @@ void aisys_core_job_progressed(struct aisys_job *job, struct aisys_bytes payload
 void aisys_core_job_ended(struct aisys_job *job);
 
 /* ---- Looking at it -------------------------------------------------------------------------- */
+/* What is seen is declared in aisys/system.h, for the node's infrastructure actors. */
+
+/* What the node tells of itself; borrowed for the core's life. Before that all is empty. */
+void aisys_core_set_facts(struct aisys_core *core, const struct aisys_node_facts *facts);
+const struct aisys_node_facts *aisys_core_facts(const struct aisys_core *core); /* never NULL */
 
 /* The actor with @id, for whoever acts in its name between turns; NULL: none. */
 struct aisys_actor *aisys_core_actor(const struct aisys_core *core, struct aisys_id id);
 struct aisys_core *aisys_core_of(const struct aisys_actor *actor);
 const struct aisys_env *aisys_core_env(const struct aisys_core *core);
-
-/* Messages by outcome (invariant 6): offered is the sum of the others. */
-struct aisys_accounts {
-    uint64_t offered, handled, failed, refused, dropped, dead;
-    uint64_t queued;
-    uint64_t in_hand; /* being handled at this moment */
-};
-
-/* Counts by time: bucket i holds [2^i, 2^(i+1)) ns, the first also what is less. */
-#define AISYS_HISTOGRAM_BUCKETS 36
-struct aisys_histogram {
-    uint64_t count;
-    uint64_t sum_ns;
-    uint64_t buckets[AISYS_HISTOGRAM_BUCKETS];
-};
-
-struct aisys_actor_info { /* borrowed until the next call into the core */
-    struct aisys_id id;
-    const char *name;  /* "" for an anonymous one */
-    const char *alias; /* "" when it has none */
-    const struct aisys_actor_ops *ops;
-    const char *state;          /* "running", ... */
-    const char *const *depends; /* NULL ends */
-    bool running, down, hidden;
-    uint32_t restarts;
-    const char *last_failure; /* "" when none */
-    struct aisys_accounts accounts;
-    uint32_t mailbox_messages, mailbox_messages_max;
-    uint32_t mailbox_bytes, mailbox_bytes_max;
-    uint64_t memory_bytes, memory_peak_bytes, memory_bytes_max;
-    uint64_t loop_ns;
-    uint64_t pool_ns;
-    uint32_t open_ops;                    /* asks, timers, jobs and service work */
-    uint32_t open_replies;                /* answers that it owes */
-    const struct aisys_histogram *wait;   /* in the mailbox, 1 message in 64; NULL: none yet */
-    const struct aisys_histogram *handle; /* in the handler, the same messages */
-};
 
 /* False: no such actor. */
 bool aisys_core_info(
@@ -195,45 +151,6 @@ struct aisys_id aisys_core_lookup(const struct aisys_core *core, const char *nam
 /* What its health() says, and its life: one that is down is unhealthy. */
 void aisys_core_health(
     const struct aisys_core *core, struct aisys_id id, struct aisys_health *ret_health);
-
-enum aisys_dead_reason {
-    AISYS_DEAD_GONE,     /* no such actor */
-    AISYS_DEAD_STOPPED,  /* it stopped with messages in its mailbox */
-    AISYS_DEAD_LATE,     /* a reply after its ask had ended */
-    AISYS_DEAD_REFUSED,  /* came over a link and the mailbox was full */
-    AISYS_DEAD_DEADLINE, /* a request that nobody waits for any more */
-    AISYS_DEAD_MEMORY,   /* came over a link and there was no memory for it */
-    AISYS_DEAD_NR
-};
-
-const char *aisys_dead_reason_name(enum aisys_dead_reason reason);
-
-/* The last ones are kept, without payload. */
-struct aisys_dead_letter {
-    uint64_t at_ms;
-    struct aisys_id from, to;
-    char to_name[64];
-    enum aisys_dead_reason reason;
-    uint32_t type, bytes;
-    uint8_t kind; /* enum aisys_envelope_kind */
-};
-
-#define AISYS_DEAD_LETTERS_MAX 256
-
-struct aisys_core_info {
-    enum aisys_core_state state;
-    uint32_t actors, actors_down;
-    uint32_t ops, ops_max;
-    uint64_t turns, activations;
-    uint64_t unknown; /* messages offered to nobody: all dead */
-    uint64_t dead[AISYS_DEAD_NR];
-    uint64_t message_bytes; /* held by messages, free lists included */
-    struct {
-        uint32_t running, queued;
-        uint64_t done, refused, pool_ns;
-        struct aisys_lane_limits limits;
-    } lanes[AISYS_LANE_NR];
-};
 
 void aisys_core_stats(const struct aisys_core *core, struct aisys_core_info *ret_info);
 

@@ -11,6 +11,15 @@
 #include "arena.h"
 #include "envelope.h"
 #include <aisys/actor.h>
+#include <aisys/redis.h>
+
+/* What an actor wants of Redis. */
+struct aisys_redis_work {
+    const struct aisys_redis_command *commands;
+    size_t command_nr;
+    bool batch;       /* the result is an ARRAY of the answers; else it is the one answer */
+    bool transaction; /* of a batch: MULTI ... EXEC */
+};
 
 struct aisys_env {
     void *ctx; /* borrowed by the core for its lifetime; first argument of all but ticks() */
@@ -44,6 +53,12 @@ struct aisys_env {
 
     /* Check @message against the field options of its type, all faults into @diag. NULL: none known. */
     void (*validate)(void *ctx, const ProtobufCMessage *message, struct aisys_diag *diag);
+
+    /* Begin @work (borrowed for the call) and end @op once, later or at once, with aisys_core_op_end():
+     * the result is a struct aisys_redis_value. @deadline_ms is on now_ms. NULL: Redis is not configured. */
+    void (*redis_exec)(
+        void *ctx, const struct aisys_redis_work *work, uint64_t op, uint64_t deadline_ms);
+    enum aisys_redis_state (*redis_state)(void *ctx, const char **ret_why);
 
     /* The actor stopped, however: services release what they hold for it (databases, subscriptions). */
     void (*actor_gone)(void *ctx, struct aisys_actor *actor);

@@ -1,4 +1,4 @@
-#include "core/exposition.h"
+#include <aisys/exposition.h>
 
 #include <errno.h>
 #include <math.h>

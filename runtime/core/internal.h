@@ -316,6 +316,7 @@ struct dead_letters {
 
 struct aisys_core {
     const struct aisys_env *env;
+    const struct aisys_node_facts *facts; /* borrowed; NULL: none told yet */
     struct message_pool messages;
     struct table actors, ops, replies;
     struct aisys_actor *run_head, *run_tail;

@@ -1,6 +1,6 @@
 /* The metrics page: exact text in both formats, its bound, allocation failures, and what promtool
  * says about it. */
-#include "core/exposition.h"
+#include <aisys/exposition.h>
 
 #include <errno.h>
 #include <math.h>

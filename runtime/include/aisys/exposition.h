@@ -23,9 +23,10 @@
  *          family, or of the wrong kind for it). So the writers in between return nothing.
  * Text:    label values and help may be any bytes: what is not UTF-8 becomes U+FFFD.
  * Units:   times go in as nanoseconds and come out as decimal seconds, exactly. */
-#ifndef AISYS_CORE_EXPOSITION_H
-#define AISYS_CORE_EXPOSITION_H
+#ifndef AISYS_EXPOSITION_H
+#define AISYS_EXPOSITION_H
 
+#include <aisys/api.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -82,40 +83,42 @@ struct aisys_exposition {
 };
 
 /* The Content-Type of a page in @format. Static. */
-const char *aisys_exposition_content_type(enum aisys_exposition_format format);
+AISYS_API const char *aisys_exposition_content_type(enum aisys_exposition_format format);
 
 /* Which format a scraper asked for by its Accept header (NULL: none sent). */
-enum aisys_exposition_format aisys_exposition_choose(const char *accept);
+AISYS_API enum aisys_exposition_format aisys_exposition_choose(const char *accept);
 
 /* Why @metric is badly declared, or NULL when it is right: characters of the name, `_total` on
  * counters and only there, the unit in the name, a help text. Static text. */
-const char *aisys_metric_check(const struct aisys_metric *metric);
+AISYS_API const char *aisys_metric_check(const struct aisys_metric *metric);
 
 /* Start an empty page of at most @limit_bytes. @resize NULL is realloc and free. */
-void aisys_exposition_init(struct aisys_exposition *page, enum aisys_exposition_format format,
-    size_t limit_bytes, aisys_exposition_resize_fn resize, void *resize_arg);
+AISYS_API void aisys_exposition_init(struct aisys_exposition *page,
+    enum aisys_exposition_format format, size_t limit_bytes, aisys_exposition_resize_fn resize,
+    void *resize_arg);
 
 /* Release the text. Safe on an all-zero struct and twice. */
-void aisys_exposition_deinit(struct aisys_exposition *page);
+AISYS_API void aisys_exposition_deinit(struct aisys_exposition *page);
 
 /* Start the family of @metric (borrowed until the next one): all its samples follow, and come
  * nowhere else on the page. */
-void aisys_exposition_family(struct aisys_exposition *page, const struct aisys_metric *metric);
+AISYS_API void aisys_exposition_family(
+    struct aisys_exposition *page, const struct aisys_metric *metric);
 
 /* One sample of a counter or gauge. _ns writes nanoseconds as seconds. */
-void aisys_exposition_u64(struct aisys_exposition *page, const struct aisys_metric_label *labels,
-    size_t labels_len, uint64_t value);
-void aisys_exposition_ns(struct aisys_exposition *page, const struct aisys_metric_label *labels,
-    size_t labels_len, uint64_t value_ns);
-void aisys_exposition_double(struct aisys_exposition *page, const struct aisys_metric_label *labels,
-    size_t labels_len, double value);
+AISYS_API void aisys_exposition_u64(struct aisys_exposition *page,
+    const struct aisys_metric_label *labels, size_t labels_len, uint64_t value);
+AISYS_API void aisys_exposition_ns(struct aisys_exposition *page,
+    const struct aisys_metric_label *labels, size_t labels_len, uint64_t value_ns);
+AISYS_API void aisys_exposition_double(struct aisys_exposition *page,
+    const struct aisys_metric_label *labels, size_t labels_len, double value);
 
 /* One histogram: cumulative `_bucket{le=...}` in seconds, `_sum`, `_count`. */
-void aisys_exposition_buckets(struct aisys_exposition *page,
+AISYS_API void aisys_exposition_buckets(struct aisys_exposition *page,
     const struct aisys_metric_label *labels, size_t labels_len,
     const struct aisys_exposition_histogram *histogram);
 
 /* Close the page. 0 with page->text complete, or the first error. */
-int aisys_exposition_finish(struct aisys_exposition *page);
+AISYS_API int aisys_exposition_finish(struct aisys_exposition *page);
 
 #endif
