@@ -51,8 +51,8 @@ void aisys_suggest_init(struct aisys_suggest *suggest, const char *name)
 
     suggest->name = name;
     suggest->best = NULL;
-    /* A third of the letters may be wrong, and one always: more is another word. */
-    suggest->best_distance = (n < 6 ? 1 : n / 3 < 5 ? n / 3 : 4) + 1;
+    /* A third of the letters may be wrong, and one of two: more is another word. */
+    suggest->best_distance = (n < 2 ? 0 : n < 6 ? 1 : n / 3 < 5 ? n / 3 : 4) + 1;
 }
 
 void aisys_suggest_offer(struct aisys_suggest *suggest, const char *known)

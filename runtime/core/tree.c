@@ -330,15 +330,15 @@ bool aisys_tree_equal(const struct aisys_node *a, const struct aisys_node *b)
 
 static int tree_compare_keys(const void *a, const void *b)
 {
-    const struct aisys_node *const *const left = a;
-    const struct aisys_node *const *const right = b;
-    const int order = strcmp((*left)->key, (*right)->key);
+    const struct aisys_node *const left = *(const struct aisys_node *const *)a;
+    const struct aisys_node *const right = *(const struct aisys_node *const *)b;
+    const int order = strcmp(left->key, right->key);
 
     if (order != 0)
         return order;
-    if ((*left)->where.line != (*right)->where.line)
-        return (*left)->where.line < (*right)->where.line ? -1 : 1;
-    return (*left)->where.column < (*right)->where.column ? -1 : 1;
+    if (left->key_line != right->key_line)
+        return left->key_line < right->key_line ? -1 : 1;
+    return left->key_column < right->key_column ? -1 : 1;
 }
 
 int aisys_tree_check_keys(const struct aisys_node *map, struct aisys_arena *scratch,
@@ -356,11 +356,17 @@ int aisys_tree_check_keys(const struct aisys_node *map, struct aisys_arena *scra
         sorted[n++] = at;
     qsort(sorted, n, sizeof(const struct aisys_node *), tree_compare_keys);
 
-    for (size_t i = 1; i < n; i++)
-        if (strcmp(sorted[i - 1]->key, sorted[i]->key) == 0)
-            aisys_diag_add(diag, &sorted[i]->where, path, "each key once",
-                "the key \"%s\" is here twice, first on line %u", sorted[i]->key,
-                sorted[i - 1]->where.line);
+    for (size_t i = 1; i < n; i++) {
+        struct aisys_where where = sorted[i]->where;
+
+        if (strcmp(sorted[i - 1]->key, sorted[i]->key) != 0)
+            continue;
+        where.line = sorted[i]->key_line;
+        where.column = sorted[i]->key_column;
+        aisys_diag_add(diag, &where, path, "each key once",
+            "the key \"%s\" is here twice, first on line %u", sorted[i]->key,
+            sorted[i - 1]->key_line);
+    }
     return 0;
 }
 

@@ -55,7 +55,9 @@ struct aisys_node {
     uint8_t kind;  /* enum aisys_node_kind */
     uint8_t style; /* enum aisys_node_style */
     struct aisys_where where;
-    const char *key;         /* NUL-terminated; NULL unless in a map */
+    const char *key;   /* NUL-terminated; NULL unless in a map */
+    uint32_t key_line; /* where the key is, in the same file; 0 when that is not known */
+    uint32_t key_column;
     struct aisys_node *next; /* sibling */
 
     /* STRING: its bytes, with a NUL behind unless it is borrowed (text[text_bytes] may be read in any

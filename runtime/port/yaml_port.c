@@ -300,8 +300,8 @@ static int yaml_key(struct yaml_input *in, const yaml_event_t *event, const char
     return *ret_key != NULL ? 0 : -ENOMEM;
 }
 
-static int yaml_map_value(
-    struct yaml_input *in, unsigned depth, const char *key, struct aisys_node *map)
+static int yaml_map_value(struct yaml_input *in, unsigned depth, const char *key,
+    const yaml_mark_t *mark, struct aisys_node *map)
 {
     struct aisys_node *item = NULL;
     yaml_event_t event;
@@ -311,9 +311,12 @@ static int yaml_map_value(
         return r;
     r = yaml_node(in, &event, depth, &item);
     yaml_event_delete(&event);
-    if (r == 0)
-        aisys_node_set(map, key, item);
-    return r;
+    if (r != 0)
+        return r;
+    item->key_line = (uint32_t)mark->line + 1;
+    item->key_column = (uint32_t)mark->column + 1;
+    aisys_node_set(map, key, item);
+    return 0;
 }
 
 static int yaml_map(struct yaml_input *in, unsigned depth, struct aisys_node *map)
@@ -321,11 +324,13 @@ static int yaml_map(struct yaml_input *in, unsigned depth, struct aisys_node *ma
     for (;;) {
         const char *key = NULL;
         yaml_event_t event;
+        yaml_mark_t mark;
         bool end;
         int r = yaml_next(in, &event);
 
         if (r != 0)
             return r;
+        mark = event.start_mark;
         end = event.type == YAML_MAPPING_END_EVENT;
         if (!end)
             r = yaml_key(in, &event, &key);
@@ -333,7 +338,7 @@ static int yaml_map(struct yaml_input *in, unsigned depth, struct aisys_node *ma
         if (end)
             return aisys_tree_check_keys(map, in->arena, in->diag, "");
         if (r == 0)
-            r = yaml_map_value(in, depth, key, map);
+            r = yaml_map_value(in, depth, key, &mark, map);
         if (r != 0)
             return r;
     }
@@ -477,6 +482,7 @@ int aisys_yaml_parse(struct aisys_arena *arena, const char *file, const char *te
 {
     struct yaml_input in = { .arena = arena, .diag = diag, .text = text, .bytes = bytes };
     const unsigned errors = aisys_diag_errors(diag);
+    struct aisys_node *root = NULL;
     int r;
 
     in.limits = limits != NULL ? *limits
@@ -502,9 +508,11 @@ int aisys_yaml_parse(struct aisys_arena *arena, const char *file, const char *te
         return -ENOMEM;
     yaml_parser_set_encoding(&in.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&in.parser, (const unsigned char *)text, bytes);
-    r = yaml_stream(&in, ret_root);
+    r = yaml_stream(&in, &root);
     yaml_parser_delete(&in.parser);
     if (r == 0 && aisys_diag_errors(diag) > errors)
         return AISYS_TREE_INVALID; /* duplicate keys, all of them */
+    if (r == 0)
+        *ret_root = root;
     return r;
 }

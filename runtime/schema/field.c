@@ -54,10 +54,17 @@ void schema_error(struct aisys_diag *diag, const struct schema_path *path,
 void schema_unknown(struct aisys_diag *diag, const ProtobufCMessageDescriptor *descriptor,
     const char *name, const struct aisys_node *node, const char *path)
 {
-    const struct aisys_where *const where = node != NULL ? &node->where : NULL;
+    struct aisys_where key = { 0 };
+    const struct aisys_where *const where = &key;
     char expected[SCHEMA_WORDS_BYTES] = "";
     struct aisys_suggest suggest;
 
+    if (node != NULL)
+        key = node->where;
+    if (node != NULL && node->key_line > 0) {
+        key.line = node->key_line;
+        key.column = node->key_column;
+    }
     aisys_suggest_init(&suggest, name);
     for (unsigned i = 0; i < descriptor->n_fields; i++) {
         aisys_suggest_offer(&suggest, descriptor->fields[i].name);

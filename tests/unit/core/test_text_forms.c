@@ -159,7 +159,9 @@ static void suggestions(void **state)
         { "kinds", "kind" },
         { "untill", "until" },
         { "something", NULL },
-        { "", "k" },
+        { "", NULL },
+        { "K", "k" },
+        { "x", NULL },
     };
 
     (void)state;

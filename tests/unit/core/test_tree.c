@@ -107,7 +107,7 @@ static void duplicate_keys(void **state)
     for (unsigned i = 0; i < ROWS(keys); i++) {
         struct aisys_node *node = aisys_node_int(&arena, i);
 
-        node->where.line = i + 1;
+        node->key_line = i + 1;
         aisys_node_set(map, keys[i], node);
     }
     aisys_diag_init(&diag);

@@ -118,7 +118,7 @@ static void refused(void **state)
     } rows[] = {
         { "a:\n\tb: 1\n", 1, 2, 1, "a tab is used to indent" },
         { "a:\n  - x\n \t- y\n", 1, 3, 0, "a tab is used to indent" },
-        { "a: 1\nb: 2\na: 3\nb: 4\n", 2, 3, 4, "\"a\" is here twice, first on line 1" },
+        { "a: 1\nb: 2\na: 3\nb: 4\n", 2, 3, 1, "\"a\" is here twice, first on line 1" },
         { "{a: {x: 1, x: 2}, b: 1, b: 2}", 2, 1, 0, "\"x\" is here twice" },
         { "a: [1, 2\nb: 3\n", 1, 2, 0, "not YAML" },
         { "a: b: c\n", 1, 1, 5, "mapping values are not allowed" },

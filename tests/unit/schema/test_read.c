@@ -245,7 +245,7 @@ static void choices(void **state)
 static void all_errors_at_once(void **state)
 {
     static const char *const lines[] = {
-        "f:2:3: txet: unknown field, did you mean \"text\"?; expected one of i32, s32, ",
+        "f:1:1: txet: unknown field, did you mean \"text\"?; expected one of i32, s32, ",
         "f:5:3: numbers[1]: is \"x\"; expected an integer, 1 or more",
         "f:7:3: part.name: is missing; expected a string of 1 to 8 bytes",
         "f:7:13: part.weight: is 200; expected an integer from 0 to 100 (kg)",
