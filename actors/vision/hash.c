@@ -144,7 +144,7 @@ enum aisys_code aisys_vision_hash_parse(
     uint64_t hash = 0;
     size_t n = 0;
 
-    for (; text[n] != '\0' && n < 17; n++) {
+    for (; n < 17 && text[n] != '\0'; n++) {
         const char c = text[n];
         unsigned digit;
 

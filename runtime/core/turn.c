@@ -298,11 +298,12 @@ void aisys_check_failed_in_actor(const char *condition, const char *file, int li
 {
     struct aisys_core *core = turning;
 
-    if (!core || !core->current)
-        aisys_check_failed(condition, file, line); /* in a job, or between handlers */
-    snprintf(core->unwind_words, sizeof(core->unwind_words), "check failed: %s (%s:%d)", condition,
-        file, line);
-    longjmp(core->unwind, 1);
+    if (core && core->current) {
+        snprintf(core->unwind_words, sizeof(core->unwind_words), "check failed: %s (%s:%d)",
+            condition, file, line);
+        longjmp(core->unwind, 1);
+    }
+    aisys_check_failed(condition, file, line); /* in a job, or between handlers */
 }
 
 /* Anything may be read again after a longjmp: what the loop needs is in @core, not in registers. */

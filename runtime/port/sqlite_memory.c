@@ -48,11 +48,11 @@ static void memory_free(void *p)
 
 static void *memory_realloc(void *p, int bytes)
 {
-    struct memory_header *h = (struct memory_header *)p - 1;
+    struct memory_header *h;
 
-    h = realloc(h, sizeof(*h) + (size_t)bytes);
+    h = realloc((struct memory_header *)p - 1, sizeof(*h) + (size_t)bytes);
     if (h == NULL)
-        return NULL;
+        return NULL; /* SQLite keeps @p */
     atomic_fetch_add_explicit(h->account, bytes - (int64_t)h->bytes, memory_order_relaxed);
     h->bytes = (size_t)bytes;
     return h + 1;
