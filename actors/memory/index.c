@@ -207,7 +207,8 @@ void memory_list_counts(struct memory_list *list, const char *const *words, unsi
 void memory_list_match(struct memory_list *list, const struct memory_match *match)
 {
     const struct memory_selection *s = match->selection;
-    const struct memory_field_weights *w = &memory_field_weights;
+    const struct memory_field_weights *w =
+        match->weights != NULL ? match->weights : &memory_field_weights;
     const char *const glues[] = { " OR ", " AND " };
 
     list->n = list->n_values = 0;

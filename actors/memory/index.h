@@ -77,6 +77,7 @@ struct memory_match {
     const struct memory_query *query; /* decided */
     int64_t n_rows;                   /* records there are */
     const struct memory_selection *selection;
+    const struct memory_field_weights *weights; /* NULL: the usual ones */
     unsigned limit;
 };
 void memory_list_match(struct memory_list *list, const struct memory_match *match);

@@ -82,7 +82,7 @@ unsigned memory_query_match(const struct memory_query *query, int64_t n_rows, co
     return matching;
 }
 
-const struct memory_field_weights memory_field_weights = { 1.0, 0.35, 0.35, 0.5 };
+const struct memory_field_weights memory_field_weights = { 1.0, 0.6, 0.25, 0.7 };
 
 /* How often @word is in @field, whole. */
 static unsigned query_count(const char *field, const struct memory_query_word *word)

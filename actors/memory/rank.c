@@ -6,7 +6,7 @@
 const struct memory_rank_params memory_rank_defaults = {
     .constant = 10,
     .text_weight = 1.0,
-    .vector_weight = 0.4,
+    .vector_weight = 0.3,
     .recency_share = 0.05,
     .importance_share = 0.05,
     .cosine_least = 0.25,

@@ -59,11 +59,12 @@ static unsigned search_words(const char *normal)
 }
 
 /* The words of a record, those of its neighbours by their weight. */
-static double search_length(const struct memory_fields *fields)
+static double search_length(
+    const struct memory_field_weights *weights, const struct memory_fields *fields)
 {
-    return search_words(fields->words) +
-           memory_field_weights.before * search_words(fields->before) +
-           memory_field_weights.after * search_words(fields->after);
+    return weights->words * search_words(fields->words) +
+           weights->before * search_words(fields->before) +
+           weights->after * search_words(fields->after);
 }
 
 static struct memory_fields search_fields(const struct aisys_db_rows *found)
@@ -74,7 +75,8 @@ static struct memory_fields search_fields(const struct aisys_db_rows *found)
 }
 
 /* The mean length of the records that @result found. */
-static double search_mean(const struct aisys_db_result *result)
+static double search_mean(
+    const struct memory_field_weights *weights, const struct aisys_db_result *result)
 {
     double sum = 0;
     unsigned n = 0;
@@ -86,7 +88,7 @@ static double search_mean(const struct aisys_db_result *result)
         for (; aisys_db_next(&found); n++) {
             const struct memory_fields fields = search_fields(&found);
 
-            sum += search_length(&fields);
+            sum += search_length(weights, &fields);
         }
     }
     return sum > 0 ? sum / n : 1;
@@ -95,7 +97,9 @@ static double search_mean(const struct aisys_db_result *result)
 void memory_search_add_text(struct memory_search *search, const struct memory_rows *rows,
     const struct aisys_db_result *result)
 {
-    const double mean = search_mean(result);
+    const struct memory_field_weights *weights =
+        search->weights != NULL ? search->weights : &memory_field_weights;
+    const double mean = search_mean(weights, result);
 
     for (unsigned s = 0; s < result->n_done; s++) {
         const unsigned n_before = search->n;
@@ -109,8 +113,8 @@ void memory_search_add_text(struct memory_search *search, const struct memory_ro
                 slot >= 0 ? search_candidate(search, id, (uint32_t)slot, n_before) : NULL;
 
             if (c != NULL)
-                c->text = memory_query_score(&search->query, memory_rows_living(rows),
-                    &memory_field_weights, &fields, search_length(&fields) / mean);
+                c->text = memory_query_score(&search->query, memory_rows_living(rows), weights,
+                    &fields, search_length(weights, &fields) / mean);
         }
     }
 }

@@ -32,6 +32,7 @@ struct memory_search {
     unsigned k;
     unsigned depth; /* candidates wanted of each list */
     double min_score;
+    const struct memory_field_weights *weights; /* NULL: the usual ones */
     int8_t vector[MEMORY_VECTOR_BYTES];
     bool has_vector;
     struct memory_candidate *candidates; /* owned; sorted after memory_search_rank() */

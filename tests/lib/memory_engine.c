@@ -257,7 +257,7 @@ void memory_engine_search(
     list.n = 0;
     if (search->mode != MEMORY_VECTOR) {
         const struct memory_match m = { &search->query, memory_rows_living(engine->rows),
-            &search->selection, search->depth };
+            &search->selection, search->weights, search->depth };
 
         memory_list_match(&list, &m);
     }
