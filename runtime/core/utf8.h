@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 /* Bytes of the character at @at, of which at most @bytes may be read: 1 to 4, 0 when it is not
  * UTF-8. Stops at a NUL by itself, so that @bytes may overstate what a C string holds. */
@@ -35,7 +37,18 @@ static inline size_t aisys_utf8_valid_bytes(const char *text, size_t bytes)
     size_t at = 0;
 
     while (at < bytes) {
-        const size_t n = aisys_utf8_char(from + at, bytes - at);
+        uint64_t eight;
+        size_t n;
+
+        /* Most text is ASCII: eight at a time. */
+        if (bytes - at >= sizeof(eight)) {
+            memcpy(&eight, from + at, sizeof(eight));
+            if ((eight & UINT64_C(0x8080808080808080)) == 0) {
+                at += sizeof(eight);
+                continue;
+            }
+        }
+        n = aisys_utf8_char(from + at, bytes - at);
 
         if (n == 0)
             break;

@@ -61,6 +61,18 @@ struct aisys_where config_where(const struct aisys_node *tree, const char *path)
     return node != NULL ? node->where : (struct aisys_where){ 0 };
 }
 
+/* A section whose keys are all commented out says nothing; it does not take away what is below. */
+static void config_drop_empty_sections(struct aisys_node *root)
+{
+    struct aisys_node *next;
+
+    for (struct aisys_node *at = root->items.first; at != NULL; at = next) {
+        next = at->next;
+        if (at->kind == AISYS_NODE_NULL)
+            aisys_node_take(root, at->key);
+    }
+}
+
 /* Parse the file at @path and lay it over the tree. The text is read into a scratch arena of its own:
  * the tree copies what it keeps. */
 static int config_add_file(struct config_load *load, const char *path)
@@ -88,6 +100,7 @@ static int config_add_file(struct config_load *load, const char *path)
             load->diag, &root->where, "", "a map of sections", "is %s", aisys_node_kind_name(root));
         return 0;
     }
+    config_drop_empty_sections(root);
     load->tree = aisys_tree_overlay(load->tree, root);
     return 0;
 }

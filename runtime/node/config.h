@@ -1,7 +1,7 @@
 /* The configuration of a node: laid together from layers, checked as a whole, every value knowing where
  * it came from.
  *
- * Layers, later wins, key by key (a null takes a key out again):
+ * Layers, later wins, key by key (a null takes a key or an agent out again; an empty section says nothing):
  *   1 defaults/base.yaml         in sources.directory
  *   2 defaults/<env>.yaml        dev, staging, prod
  *   3 roles/<role>.yaml          the agents of this machine

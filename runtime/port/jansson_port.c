@@ -101,16 +101,36 @@ static int json_refuse(
 /* The end of the string whose opening quote is at @at: its closing quote, or the end of the text. */
 static size_t json_string_end(const struct json_input *in, size_t at, bool *ret_escapes)
 {
-    bool escapes = false;
+    const char *const quote = memchr(in->text + at + 1, '"', in->bytes - at - 1);
+    const size_t end = quote != NULL ? (size_t)(quote - in->text) : in->bytes;
 
-    for (at++; at < in->bytes && in->text[at] != '"'; at++) {
-        if (in->text[at] == '\\') {
-            escapes = true;
+    *ret_escapes = memchr(in->text + at + 1, '\\', end - at - 1) != NULL;
+    if (!*ret_escapes)
+        return end;
+    for (at++; at < in->bytes && in->text[at] != '"'; at++)
+        if (in->text[at] == '\\')
             at++;
-        }
-    }
-    *ret_escapes = escapes;
     return at < in->bytes ? at : in->bytes;
+}
+
+/* Whether any of @bytes at @text is below a blank. */
+static bool json_has_control(const char *text, size_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    size_t at = 0;
+
+    for (; bytes - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t eight;
+
+        memcpy(&eight, text + at, sizeof(eight));
+        /* The high bit of a byte comes on by the borrow of its subtraction alone. */
+        if (((eight - ones * 0x20) & ~eight & (ones * 0x80)) != 0)
+            return true;
+    }
+    for (; at < bytes; at++)
+        if ((unsigned char)text[at] < 0x20)
+            return true;
+    return false;
 }
 
 static bool json_is_key(const struct json_input *in, size_t behind)
@@ -129,9 +149,8 @@ static void json_maybe_cut(struct json_input *in, size_t at, size_t end)
         json_is_key(in, end + 1))
         return;
     /* jansson would refuse raw control characters; so they, too, are left to it. */
-    for (size_t i = at + 1; i < end; i++)
-        if ((unsigned char)in->text[i] < 0x20)
-            return;
+    if (json_has_control(in->text + at + 1, bytes))
+        return;
     in->cuts[in->cut_count++] = (struct json_cut){ .at = at + 1, .bytes = bytes };
 }
 

@@ -611,6 +611,28 @@ static void broken_files(void **state)
             "nowhere.yaml: No such file or directory; expected a file that can be read", NULL });
 }
 
+static void nothing_and_null(void **state)
+{
+    struct aisys_config_sources s = sources();
+    struct aisys_config *config;
+
+    (void)state;
+    small_files("network: {request_port: 1}\n"
+                "monitoring: {port: 2}\n"
+                "agents: {a: {module: m}, b: {module: m, alias: B}}\n");
+    add_file("op.yaml", "network:\n"
+                        "  # nothing\n"
+                        "monitoring: {port: null}\n"
+                        "agents: {a: null, b: {alias: ~}}\n");
+    s.operator_path = "op.yaml";
+    config = loaded(&s);
+    assert_int_equal(config->network->request_port, 1);
+    assert_int_equal(config->monitoring->port, 8000);
+    assert_int_equal(config->agent_count, 1);
+    assert_string_equal(config->agents[0].name, "b");
+    assert_null(config->agents[0].options->alias);
+}
+
 static void operators_directory(void **state)
 {
     char dir[] = "/tmp/test_config_XXXXXX";
@@ -762,6 +784,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(environment_and_role, setup, teardown),
         cmocka_unit_test_setup_teardown(main_pc_host, setup, teardown),
         cmocka_unit_test_setup_teardown(broken_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_and_null, setup, teardown),
         cmocka_unit_test_setup_teardown(operators_directory, setup, teardown),
         cmocka_unit_test_setup_teardown(shipped_files, setup, teardown),
         cmocka_unit_test_setup_teardown(schema, setup, teardown),
