@@ -212,7 +212,7 @@ static void actor_tear_down(struct aisys_actor *actor, int code, const char *wor
     while (actor->replies)
         reply_fail(core, actor->replies, code, words);
     if (core->env->actor_gone)
-        core->env->actor_gone(core->env->ctx, actor);
+        core->env->actor_gone(core->env->gone_ctx, actor);
     core_release(core, actor->state);
     actor->state = NULL;
     blocks_release(actor);

@@ -97,6 +97,11 @@ char *core_strdup(struct aisys_core *core, const char *s)
     return copy ? memcpy(copy, s, bytes) : NULL;
 }
 
+uint64_t aisys_core_node(const struct aisys_core *core)
+{
+    return core->node;
+}
+
 const struct aisys_env *aisys_core_env(const struct aisys_core *core)
 {
     return core->env;

@@ -36,6 +36,9 @@ int aisys_core_new(const struct aisys_env *env, const struct aisys_core_options 
 /* Everything of every actor is released, without calling stop(). Jobs must have ended. NULL is fine. */
 void aisys_core_free(struct aisys_core *core);
 
+/* The node that it is: number << 32 | incarnation. */
+uint64_t aisys_core_node(const struct aisys_core *core);
+
 /* ---- Classes and actors ------------------------------------------------------------------- */
 
 struct aisys_class;
@@ -107,6 +110,10 @@ struct aisys_actor *aisys_core_current(const struct aisys_core *core);
 /* A message that arrived over a link. Nothing is owed to the caller: what can't be delivered is
  * answered (an ask) or a dead letter. 0, or -EPROTO when the envelope is none. */
 int aisys_core_deliver(struct aisys_core *core, const struct aisys_envelope *envelope);
+
+/* A link had accepted @envelope and gives it up: a request ends in UNAVAILABLE, anything is a dead letter. */
+void aisys_core_lost(
+    struct aisys_core *core, const struct aisys_envelope *envelope, enum aisys_dead_reason reason);
 
 /* The end of work that a service began for an actor (aisys_core_op_begin); @result is borrowed until
  * @release(result) is called, after the continuation ran or the actor had gone. @words: the reason

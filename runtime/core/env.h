@@ -21,6 +21,34 @@ struct aisys_redis_work {
     bool transaction; /* of a batch: MULTI ... EXEC */
 };
 
+struct aisys_db;
+struct aisys_db_options;
+struct aisys_db_request;
+
+/* Databases (aisys/db.h). All zero: there are none. */
+struct aisys_db_service {
+    void *ctx; /* first argument of all */
+
+    /* Begin to open on the pool; aisys_core_op_end(@op) gives the database. 0 or a negative errno. */
+    int (*open)(
+        void *ctx, struct aisys_actor *actor, const struct aisys_db_options *options, uint64_t op);
+
+    /* Take @request and end @op with its result. 0, or AISYS_SEND_FULL: it was not taken. */
+    int (*write)(void *ctx, struct aisys_db *db, struct aisys_db_request *request, uint64_t op);
+
+    /* Fill the result of @request, which only reads. On a pool thread. */
+    void (*read)(void *ctx, struct aisys_db *db, struct aisys_db_request *request);
+
+    /* @db stays open between the two. */
+    void (*hold)(void *ctx, struct aisys_db *db);
+    void (*drop)(void *ctx, struct aisys_db *db);
+
+    /* Close once nothing holds it and all writes have ended. */
+    void (*close)(void *ctx, struct aisys_db *db);
+
+    uint64_t (*bytes)(void *ctx, const struct aisys_db *db);
+};
+
 struct aisys_env {
     void *ctx; /* borrowed by the core for its lifetime; first argument of all but ticks() */
 
@@ -47,22 +75,30 @@ struct aisys_env {
      * thread, in order and before the end. Copies @payload. 0 or -ENOMEM. */
     int (*job_progress)(void *ctx, struct aisys_job *job, struct aisys_bytes payload);
 
+    /* aisys_engine(): on a pool thread. */
+    const void *(*engine)(
+        void *ctx, const char *file, const char *symbol, char *why, size_t why_bytes);
+
     /* Give @envelope, addressed to this node, to its link to itself (bus.local: socket). What arrives
-     * comes back by aisys_core_deliver(). 0, AISYS_SEND_FULL, AISYS_SEND_TOO_BIG or -ENOMEM. */
-    int (*loopback)(void *ctx, const struct aisys_envelope *envelope);
+     * comes back by aisys_core_deliver(), what does not by aisys_core_lost(). 0, AISYS_SEND_FULL,
+     * AISYS_SEND_TOO_BIG or -ENOMEM. */
+    int (*loopback)(void *loopback_ctx, const struct aisys_envelope *envelope);
+    void *loopback_ctx;
 
     /* Check @message against the field options of its type, all faults into @diag. NULL: none known. */
     void (*validate)(void *ctx, const ProtobufCMessage *message, struct aisys_diag *diag);
 
     /* Begin @work (borrowed for the call) and end @op once, later or at once, with aisys_core_op_end():
-     * the result is a struct aisys_redis_value. @deadline_ms is on now_ms. Not called while
-     * redis_state() says, or would say if it were not NULL, that Redis is not configured. */
+     * the result is a struct aisys_redis_value. @deadline_ms is on now_ms. NULL: Redis is not configured. */
     void (*redis_exec)(
         void *ctx, const struct aisys_redis_work *work, uint64_t op, uint64_t deadline_ms);
     enum aisys_redis_state (*redis_state)(void *ctx, const char **ret_why);
 
+    struct aisys_db_service db;
+
     /* The actor stopped, however: services release what they hold for it (databases, subscriptions). */
-    void (*actor_gone)(void *ctx, struct aisys_actor *actor);
+    void (*actor_gone)(void *gone_ctx, struct aisys_actor *actor);
+    void *gone_ctx;
 };
 
 #endif

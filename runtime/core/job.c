@@ -2,6 +2,7 @@
  * ordered by priority, then deadline, then age. */
 #include "internal.h"
 
+#include <aisys/engine.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -310,4 +311,15 @@ void aisys_job_fail(struct aisys_job *job, enum aisys_code code, const char *for
     va_start(ap, format);
     vsnprintf(job->words, sizeof(job->words), format, ap);
     va_end(ap);
+}
+
+const void *aisys_engine(
+    const struct aisys_job *job, const char *file, const char *symbol, char *why, size_t why_bytes)
+{
+    const struct aisys_env *env = job->core->env;
+
+    if (env->engine)
+        return env->engine(env->ctx, file, symbol, why, why_bytes);
+    snprintf(why, why_bytes, "this node opens no engines");
+    return NULL;
 }

@@ -102,7 +102,7 @@ static int send_by_link(struct aisys_core *core, struct aisys_id to, const struc
         .payload = parcel->payload,
     };
 
-    return core->env->loopback(core->env->ctx, &envelope);
+    return core->env->loopback(core->env->loopback_ctx, &envelope);
 }
 
 static inline int dispatch(struct aisys_core *core, struct aisys_id to, const struct parcel *parcel)
@@ -259,8 +259,10 @@ static int answer(struct aisys_core *core, struct aisys_id from, struct aisys_id
         .payload = payload,
     };
 
-    return core->loopback ? send_by_link(core, to, &parcel)
-                          : answer_arrived(core, from, to, correlation, code, payload);
+    /* An answer's place is reserved: where the link has no room it takes the short way. */
+    if (core->loopback && send_by_link(core, to, &parcel) == 0)
+        return 0;
+    return answer_arrived(core, from, to, correlation, code, payload);
 }
 
 int reply_end(struct aisys_core *core, struct reply *reply, int code, struct aisys_bytes payload)
@@ -439,4 +441,16 @@ int aisys_core_deliver(struct aisys_core *core, const struct aisys_envelope *env
     if (r)
         deliver_refused(core, envelope, r);
     return 0;
+}
+
+void aisys_core_lost(
+    struct aisys_core *core, const struct aisys_envelope *envelope, enum aisys_dead_reason reason)
+{
+    unsigned char packed[ERROR_WORDS_BYTES_MAX];
+
+    dead_letter(core, envelope->from, envelope->to, envelope->kind, envelope->type,
+        (uint32_t)envelope->payload.len, reason);
+    if (envelope->kind != AISYS_ENVELOPE_TELL && envelope->kind != AISYS_ENVELOPE_END)
+        answer_arrived(core, envelope->to, envelope->from, envelope->correlation, AISYS_UNAVAILABLE,
+            error_pack_words(AISYS_UNAVAILABLE, "the request was lost on its way", packed));
 }

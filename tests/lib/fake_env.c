@@ -143,6 +143,7 @@ void fake_env_init(struct fake_env *fake)
         .job_start = fake_job_start,
         .job_progress = fake_job_progress,
         .loopback = fake_loopback,
+        .loopback_ctx = fake,
     };
 }
 

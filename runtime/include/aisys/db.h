@@ -197,7 +197,8 @@ AISYS_API int aisys_db_open(
     struct aisys_actor *self, const struct aisys_db_options *options, struct aisys_then then);
 
 /* Run a list of statements as one transaction: everything is copied. The end's `result` is a
- * const struct aisys_db_result, borrowed for the continuation, also when its code is not AISYS_OK. A
+ * const struct aisys_db_result, borrowed for the continuation, also when its code is not AISYS_OK (but
+ * NULL when the deadline passed first). A
  * write that has begun is not stopped by its deadline unless it still runs a statement then; one that
  * has not begun by then does not. Returns as aisys_ask(). */
 AISYS_API int aisys_db_exec(struct aisys_actor *self, struct aisys_db *db, enum aisys_db_mode mode,
@@ -207,6 +208,6 @@ AISYS_API int aisys_db_exec(struct aisys_actor *self, struct aisys_db *db, enum 
 AISYS_API void aisys_db_close(struct aisys_actor *self, struct aisys_db *db);
 
 /* Bytes that the library holds for @db: caches, statements, journals in memory. */
-AISYS_API uint64_t aisys_db_bytes(const struct aisys_db *db);
+AISYS_API uint64_t aisys_db_bytes(const struct aisys_actor *self, const struct aisys_db *db);
 
 #endif

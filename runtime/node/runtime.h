@@ -1,0 +1,30 @@
+/* A node put together: loop, core, modules, doors; from its settings to its exit code.
+ *
+ * Threads: the thread that opens it is the loop thread.
+ * Errors:  negative errno, with the reasons in the diag; what an operator must know is logged. */
+#ifndef AISYS_NODE_RUNTIME_H
+#define AISYS_NODE_RUNTIME_H
+
+#include "config.h"
+
+struct aisys_runtime;
+
+/* Actors that every node has; roles do not name them. NULL ends. */
+extern const char *const aisys_runtime_builtin[];
+
+/* What --check-config can say beyond the files: load the modules, read and check every agent's
+ * configuration. Opens nothing else. 0, -EINVAL, -ENOMEM. */
+int aisys_runtime_check(struct aisys_config *config, struct aisys_diag *diag);
+
+/* Lock the data directory, load modules, open doors, begin to start the actors. @config is borrowed until
+ * close; its agents' configurations are read on the way. -EWOULDBLOCK or -EADDRINUSE: somebody has the directory
+ * or a door; -EINVAL: the configuration is wrong. On an error nothing is left open. */
+int aisys_runtime_open(
+    struct aisys_config *config, struct aisys_diag *diag, struct aisys_runtime **ret_runtime);
+
+/* Run until a signal has stopped it. Returns the exit code: 0, or 1 when something was not drained. */
+int aisys_runtime_run(struct aisys_runtime *runtime);
+
+void aisys_runtime_close(struct aisys_runtime *runtime); /* NULL is fine */
+
+#endif
