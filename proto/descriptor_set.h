@@ -1,5 +1,5 @@
-/* Every .proto file of this folder as a serialised google.protobuf.FileDescriptorSet, with comments and
- * options. runtime/schema/doc.h reads it; nobody else needs to. */
+/* Every .proto file of this folder as a serialised google.protobuf.FileDescriptorSet, with
+ * comments and options. runtime/schema/doc.h reads it; nobody else needs to. */
 #ifndef AISYS_DESCRIPTOR_SET_H
 #define AISYS_DESCRIPTOR_SET_H
 

@@ -1,5 +1,6 @@
-/* Every service of the .proto files here, so that one can be found by its name ("aisys.CacheManager"): for
- * the command line, the manual, and tests that hold for all of them. Read only; any thread. */
+/* Every service of the .proto files here, so that one can be found by its name
+ * ("aisys.CacheManager"): for the command line, the manual, and tests that hold for all of them.
+ * Read only; any thread. */
 #ifndef AISYS_SERVICES_H
 #define AISYS_SERVICES_H
 

@@ -1,12 +1,12 @@
-/* An arena: memory that is handed out piece by piece and given back all at once. A request's decoded
- * message, the tree it came from and the reply live in one that dies with the reply.
+/* An arena: memory that is handed out piece by piece and given back all at once. A request's
+ * decoded message, the tree it came from and the reply live in one that dies with the reply.
  *
  * Every arena has a limit, so that an input cannot cost more than its limit whatever it says.
  * Pieces are aligned for any type. There is no free of one piece.
  *
  * Threads: one at a time.
  * Errors:  functions that return memory return NULL when the limit or the memory is exhausted, and
- *          the arena remembers it (aisys_arena_failed), so that a builder may check once, at its end. */
+ *          the arena remembers it (aisys_arena_failed), so that a builder may check once. */
 #ifndef AISYS_CORE_ARENA_H
 #define AISYS_CORE_ARENA_H
 

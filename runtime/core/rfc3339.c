@@ -4,8 +4,8 @@
 
 #define DAY_MS INT64_C(86400000)
 
-/* Days from 1970-01-01 to the given day of the proleptic Gregorian calendar. The year begins in March
- * here, so that the leap day is its last. */
+/* Days from 1970-01-01 to the given day of the proleptic Gregorian calendar. The year begins in
+ * March here, so that the leap day is its last. */
 static int64_t rfc3339_days(int year, unsigned month, unsigned day)
 {
     const int64_t y = month <= 2 ? year - 1 : year;

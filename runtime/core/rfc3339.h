@@ -16,8 +16,9 @@
  * AISYS_RFC3339_BYTES; a time outside the limits above is shown as the nearest that is inside. */
 void aisys_rfc3339_write(int64_t time_ms, char *buf);
 
-/* Read @chars of @text: date, T (or t or a space), time, an optional fraction (cut to milliseconds), and
- * Z or an offset. A leap second counts as the second before it. False when it is no such text. */
+/* Read @chars of @text: date, T (or t or a space), time, an optional fraction (cut to
+ * milliseconds), and Z or an offset. A leap second counts as the second before it. False when it
+ * is no such text. */
 bool aisys_rfc3339_read(const char *text, size_t chars, int64_t *ret_time_ms);
 
 #endif

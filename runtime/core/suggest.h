@@ -7,8 +7,8 @@
 /* Names longer than this are never suggested for or from. */
 #define AISYS_SUGGEST_BYTES_MAX 96
 
-/* How many characters must be inserted, left out, replaced or swapped with their neighbour to turn @a
- * into @b, case aside. SIZE_MAX when either is too long. */
+/* How many characters must be inserted, left out, replaced or swapped with their neighbour to turn
+ * @a into @b, case aside. SIZE_MAX when either is too long. */
 size_t aisys_suggest_distance(const char *a, const char *b);
 
 /* A search in progress: start with the unknown name, offer every known one. */

@@ -1,13 +1,13 @@
-/* A document as plain data, with positions: what JSON, YAML, variables and command-line words become
- * before a schema looks at them, and what becomes text again.
+/* A document as plain data, with positions: what JSON, YAML, variables and command-line words
+ * become before a schema looks at them, and what becomes text again.
  *
- * A tree lives in one arena, and so do its strings unless a function says "borrowed". Nodes are plain
- * structs: read the fields. Maps keep the order of their keys; a parser refuses duplicate keys, a
- * builder must not make any.
+ * A tree lives in one arena, and so do its strings unless a function says "borrowed". Nodes are
+ * plain structs: read the fields. Maps keep the order of their keys; a parser refuses duplicate
+ * keys, a builder must not make any.
  *
  * Threads: one at a time per tree; a finished tree may be read by any number.
- * Errors:  builders return NULL when the arena is exhausted and accept NULL from each other, so a whole
- *          tree is built first and checked once (aisys_arena_failed). */
+ * Errors:  builders return NULL when the arena is exhausted and accept NULL from each other, so a
+ *          whole tree is built first and checked once (aisys_arena_failed). */
 #ifndef AISYS_CORE_TREE_H
 #define AISYS_CORE_TREE_H
 
@@ -47,8 +47,8 @@ enum aisys_node_kind {
 /* How sure the text was of its type; the schema decides what it may still become. */
 enum aisys_node_style {
     AISYS_STYLE_STRICT, /* JSON, quoted YAML: it is what its kind says */
-    AISYS_STYLE_PLAIN, /* unquoted YAML: kind is the core schema's guess, a string field takes .text */
-    AISYS_STYLE_TEXT, /* a STRING from a variable or --set: any scalar, or a list by commas */
+    AISYS_STYLE_PLAIN,  /* unquoted YAML: kind is a guess, a string field takes .text */
+    AISYS_STYLE_TEXT,   /* a STRING from a variable or --set: any scalar, or a list by commas */
 };
 
 struct aisys_node {
@@ -60,8 +60,8 @@ struct aisys_node {
     uint32_t key_column;
     struct aisys_node *next; /* sibling */
 
-    /* STRING: its bytes, with a NUL behind unless it is borrowed (text[text_bytes] may be read in any
-     * case). DOUBLE, INT: the text to print, or as it was read; may be NULL. */
+    /* STRING: its bytes, with a NUL behind unless it is borrowed (text[text_bytes] may be read in
+     * any case). DOUBLE, INT: the text to print, or as it was read; may be NULL. */
     const char *text;
     size_t text_bytes;
     union {
@@ -89,8 +89,8 @@ struct aisys_node *aisys_node_double(struct aisys_arena *arena, double value);
 struct aisys_node *aisys_node_list(struct aisys_arena *arena);
 struct aisys_node *aisys_node_map(struct aisys_arena *arena);
 
-/* A string: @text is copied, or borrowed for as long as the tree lives; then the byte behind it must be
- * readable, too. */
+/* A string: @text is copied, or borrowed for as long as the tree lives; then the byte behind it
+ * must be readable, too. */
 struct aisys_node *aisys_node_string(struct aisys_arena *arena, const char *text);
 struct aisys_node *aisys_node_string_n(struct aisys_arena *arena, const char *text, size_t bytes);
 struct aisys_node *aisys_node_string_borrowed(
@@ -110,20 +110,20 @@ struct aisys_node *aisys_node_take(struct aisys_node *map, const char *key);
 /* The value of @key, NULL when @map is NULL, no map, or has no such key. */
 struct aisys_node *aisys_node_get(const struct aisys_node *map, const char *key);
 
-/* The text of the STRING at @key; NULL when there is none, or when it is borrowed without a NUL behind
- * (a parser's string of several KiB). */
+/* The text of the STRING at @key; NULL when there is none, or when it is borrowed without a NUL
+ * behind (a parser's string of several KiB). */
 const char *aisys_node_get_string(const struct aisys_node *map, const char *key);
 
-/* Follow @path ("agents.vision_processing.config.roots[2]") from @root as far as it leads. Returns the
- * node reached, or, when a part does not exist and @nearest, the last one that does. */
+/* Follow @path ("agents.vision_processing.config.roots[2]") from @root as far as it leads. Returns
+ * the node reached, or, when a part does not exist and @nearest, the last one that does. */
 struct aisys_node *aisys_tree_find(const struct aisys_node *root, const char *path, bool nearest);
 
-/* A copy of @node in @arena, which then depends on nothing else. Depth is bounded by the parsers. */
+/* A copy of @node in @arena that depends on nothing else. Depth is bounded by the parsers. */
 struct aisys_node *aisys_tree_copy(struct aisys_arena *arena, const struct aisys_node *node);
 
-/* Lay @over on @base: maps are merged key by key, anything else replaces what was there, a null takes
- * the key out. Nodes of @over are used as they are and belong to the result; both must live in arenas
- * that outlive it. Either may be NULL. Returns the result, @base where possible. */
+/* Lay @over on @base: maps are merged key by key, anything else replaces what was there, a null
+ * takes the key out. Nodes of @over are used as they are and belong to the result; both must live
+ * in arenas that outlive it. Either may be NULL. Returns the result, @base where possible. */
 struct aisys_node *aisys_tree_overlay(struct aisys_node *base, struct aisys_node *over);
 
 /* Whether both say the same, positions and styles aside; the order of keys does not count. */

@@ -1,5 +1,6 @@
-/* A tree as JSON text (RFC 8259). Numbers are the shortest that read back as the same value; strings
- * are written as UTF-8 with only what must be escaped escaped. Parsing is port/jansson_port.h.
+/* A tree as JSON text (RFC 8259). Numbers are the shortest that read back as the same value;
+ * strings are written as UTF-8 with only what must be escaped escaped. Parsing is
+ * port/jansson_port.h.
  *
  * Threads: any, the tree is only read.
  * Errors:  a writer passes on what its sink returned; -ENOMEM from the arena variants. */
@@ -11,7 +12,7 @@
 /* Takes @bytes of text. 0, or a negative errno that ends the writing. */
 typedef int (*aisys_text_fn)(void *ctx, const char *text, size_t bytes);
 
-/* Write @node; @indent spaces per level, 0 for one line without any space. No newline at the end. */
+/* Write @node; @indent spaces per level, 0 for one line without any. No newline at the end. */
 int aisys_tree_json_write(
     const struct aisys_node *node, unsigned indent, aisys_text_fn sink, void *ctx);
 

@@ -65,8 +65,8 @@ static bool yaml_is_word(const char *text)
     return false;
 }
 
-/* Whether @text means itself without quotes: begins like a name or a path, has no blanks and nothing
- * that YAML gives a meaning. */
+/* Whether @text means itself without quotes: begins like a name or a path, has no blanks and
+ * nothing that YAML gives a meaning. */
 static bool yaml_is_plain(const char *text, size_t bytes)
 {
     if (bytes == 0 || strlen(text) != bytes || yaml_is_word(text))

@@ -1,4 +1,4 @@
-/* UTF-8, checked as RFC 3629 says: no overlong forms, no surrogates, nothing above U+10FFFF. Pure. */
+/* UTF-8, checked as RFC 3629 says: nothing overlong, no surrogates, at most U+10FFFF. Pure. */
 #ifndef AISYS_CORE_UTF8_H
 #define AISYS_CORE_UTF8_H
 

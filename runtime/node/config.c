@@ -73,8 +73,8 @@ static void config_drop_empty_sections(struct aisys_node *root)
     }
 }
 
-/* Parse the file at @path and lay it over the tree. The text is read into a scratch arena of its own:
- * the tree copies what it keeps. */
+/* Parse the file at @path and lay it over the tree. The text is read into a scratch arena of its
+ * own: the tree copies what it keeps. */
 static int config_add_file(struct config_load *load, const char *path)
 {
     const struct aisys_where where = { .file = path };

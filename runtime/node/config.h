@@ -1,25 +1,27 @@
-/* The configuration of a node: laid together from layers, checked as a whole, every value knowing where
- * it came from.
+/* The configuration of a node: laid together from layers, checked as a whole, every value knowing
+ * where it came from.
  *
- * Layers, later wins, key by key (a null takes a key or an agent out again; an empty section says nothing):
+ * Layers, later wins, key by key (a null takes a key or an agent out again; an empty section says
+ * nothing):
  *   1 defaults/base.yaml         in sources.directory
  *   2 defaults/<env>.yaml        dev, staging, prod
  *   3 roles/<role>.yaml          the agents of this machine
- *   4 the operator's             a file, or every *.yaml of a directory in the order of names (--config)
- *   5 AI_<SECTION>_<KEY>         variables; lists by commas; AI_MAIN_PC_HOST=h adds the peer main_pc=h
+ *   4 the operator's             a file, or every *.yaml of a directory by name (--config)
+ *   5 AI_<SECTION>_<KEY>         lists by commas; AI_MAIN_PC_HOST=h adds the peer main_pc=h
  *   6 --set section.key=value, --set agents.NAME.config.KEY=value
  *
- * What proto/aisys/config.proto says about the values is enforced here; an agent's own `config` stays a
- * tree until the module that has its class is there to describe it (aisys_config_agent_read).
+ * What proto/aisys/config.proto says about the values is enforced here; an agent's own `config`
+ * stays a tree until the module that has its class is there to describe it
+ * (aisys_config_agent_read).
  *
  * Use: load; for each agent open its module and read its config; let the class check it, then
- * aisys_config_locate() so that its findings have positions; if the diag has errors print them and exit 78,
- * else print its warnings and start.
+ * aisys_config_locate() so that its findings have positions; if the diag has errors print them and
+ * exit 78, else print its warnings and start.
  *
  * Threads: any, one at a time; a loaded configuration is read-only.
  * Memory:  all of it lives in the arena given to load.
- * Errors:  0; -ENOMEM; the positive outcomes below. Findings go to the diag, all of them at once, with
- *          file:line:column, the variable or "--set" as their place. */
+ * Errors:  0; -ENOMEM; the positive outcomes below. Findings go to the diag, all of them at once,
+ *          with file:line:column, the variable or "--set" as their place. */
 #ifndef AISYS_NODE_CONFIG_H
 #define AISYS_NODE_CONFIG_H
 
@@ -99,18 +101,21 @@ struct aisys_config {
 int aisys_config_load(const struct aisys_config_sources *sources, struct aisys_arena *arena,
     struct aisys_diag *diag, struct aisys_config **ret_config);
 
-/* Read the config of @agent as @descriptor, the class's config message (NULL: the class has none, and any
- * config is an error), and keep it as agent->config_message. Paths begin with agents.<name>.config.
+/* Read the config of @agent as @descriptor, the class's config message (NULL: the class has none,
+ * and any config is an error), and keep it as agent->config_message. Paths begin with
+ * agents.<name>.config.
  *
  * Returns 0, AISYS_CONFIG_INVALID or -ENOMEM. */
 int aisys_config_agent_read(struct aisys_config *config, struct aisys_config_agent *agent,
     const ProtobufCMessageDescriptor *descriptor, struct aisys_diag *diag);
 
-/* "agents.<name>.config", for aisys_diag_enter() before a class's check(). In the arena; NULL: no memory. */
+/* "agents.<name>.config", for aisys_diag_enter() before a class's check(). In the arena; NULL: no
+ * memory. */
 const char *aisys_config_agent_path(
     const struct aisys_config *config, const struct aisys_config_agent *agent);
 
-/* Give each finding in @diag that has no place the one of the value at its path, or of what is nearest. */
+/* Give each finding in @diag that has no place the one of the value at its path, or of what is
+ * nearest. */
 void aisys_config_locate(const struct aisys_config *config, struct aisys_diag *diag);
 
 /* @port with network.port_offset; 0 stays 0. */
@@ -119,16 +124,16 @@ unsigned aisys_config_port(const struct aisys_config *config, unsigned port);
 /* True when the doors can be reached from this machine alone. */
 bool aisys_config_is_loopback(const char *address);
 
-/* --print-config: everything as YAML, defaults included, the origin of each value behind it as a comment,
- * secrets masked. Returns 0, -ENOMEM, or what @sink returned. */
+/* --print-config: everything as YAML, defaults included, the origin of each value behind it as a
+ * comment, secrets masked. Returns 0, -ENOMEM, or what @sink returned. */
 int aisys_config_print(const struct aisys_config *config, aisys_text_fn sink, void *ctx);
 
 /* Find the config descriptor of an agent's class; NULL: it has none, or the module is not there. */
 typedef const ProtobufCMessageDescriptor *(*aisys_config_class_fn)(
     void *ctx, const char *module, const char *class_name);
 
-/* --print-schema: JSON Schema of the files. @config (may be NULL) and @class_of (may be NULL) say which
- * agents there are and what their config is. As above. */
+/* --print-schema: JSON Schema of the files. @config (may be NULL) and @class_of (may be NULL) say
+ * which agents there are and what their config is. As above. */
 int aisys_config_print_schema(const struct aisys_config *config, aisys_config_class_fn class_of,
     void *class_ctx, struct aisys_arena *scratch, aisys_text_fn sink, void *ctx);
 

@@ -221,7 +221,8 @@ static void agents_report_cycle(struct agents_walk *walk, size_t again)
         walk->load->diag, &where, path, "no cycle", "they wait for each other: %s%s", words, name);
 }
 
-/* Depth first from @start, without recursion: 512 agents in a row are no reason to run out of stack. */
+/* Depth first from @start, without recursion: 512 agents in a row are no reason to run out of
+ * stack. */
 static void agents_walk_from(struct agents_walk *walk, size_t start)
 {
     const struct aisys_config *const config = walk->load->config;

@@ -1,6 +1,8 @@
 /* What the parts of the configuration share:
- *     config.c        the layers, from files to one tree        config_agents.c  agents, depends, --only
- *     config_text.c   variables and --set                       config_check.c   what holds between sections
+ *     config.c         the layers, from files to one tree
+ *     config_text.c    variables and --set
+ *     config_agents.c  agents, depends, --only
+ *     config_check.c   what holds between sections
  *     config_print.c  --print-config and --print-schema */
 #ifndef AISYS_NODE_CONFIG_INTERNAL_H
 #define AISYS_NODE_CONFIG_INTERNAL_H

@@ -10,8 +10,8 @@
 
 #include "core/utf8.h"
 
-/* A long string does not go through jansson: the text that jansson gets has a placeholder instead, a
- * string of U+0001 and the number of the cut. No other string can look like it, because an input
+/* A long string does not go through jansson: the text that jansson gets has a placeholder instead,
+ * a string of U+0001 and the number of the cut. No other string can look like it, because an input
  * with U+0001 in it (only an escape can say that) is never cut. */
 #define JSON_CUT_MARK  "\\u0001"
 #define JSON_CUTS_MAX  64
@@ -98,7 +98,7 @@ static int json_refuse(
     return AISYS_TREE_INVALID;
 }
 
-/* The end of the string whose opening quote is at @at: its closing quote, or the end of the text. */
+/* The end of the string that opens at @at: its closing quote, or the end of the text. */
 static size_t json_string_end(const struct json_input *in, size_t at, bool *ret_escapes)
 {
     const char *const quote = memchr(in->text + at + 1, '"', in->bytes - at - 1);

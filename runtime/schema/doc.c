@@ -208,8 +208,8 @@ static int doc_add_comments(const File *file)
     return 0;
 }
 
-/* The bytes of our extension among the unknown fields of an options message. protoc may write one field
- * for each part of it; put one behind the other they are the whole message. */
+/* The bytes of our extension among the unknown fields of an options message. protoc may write one
+ * field for each part of it; put one behind the other they are the whole message. */
 static int doc_extension(
     const ProtobufCMessage *options, struct aisys_arena *scratch, uint8_t **ret, size_t *ret_bytes)
 {

@@ -1,8 +1,8 @@
-/* What the .proto files say beyond types: the comment and our options (proto/aisys/options.proto) of every
- * message, field, enum value, service and method, by full name ("aisys.Error.details").
+/* What the .proto files say beyond types: the comment and our options (proto/aisys/options.proto)
+ * of every message, field, enum value, service and method, by full name ("aisys.Error.details").
  *
- * It is read from the descriptor set that is built into the program, at first use, and kept until the
- * process ends. A module that brings .proto files of its own adds its set when it is loaded.
+ * It is read from the descriptor set that is built into the program, at first use, and kept until
+ * the process ends. A module that brings .proto files of its own adds its set when it is loaded.
  *
  * Threads: any for look-ups; aisys_schema_add() only while nobody else looks anything up.
  * Errors:  look-ups cannot fail: what is not known has no comment and no rules. */
@@ -34,18 +34,19 @@ struct aisys_schema_message {
     const struct aisys_schema_message *next; /* internal */
 };
 
-/* Read the built-in set now rather than at first use. 0, -ENOMEM, or -EINVAL when it is damaged or has
- * an option that makes no sense (a pattern that is no regular expression): a mistake of ours. */
+/* Read the built-in set now rather than at first use. 0, -ENOMEM, or -EINVAL when it is damaged or
+ * has an option that makes no sense (a pattern that is no regular expression): our mistake. */
 int aisys_schema_load(void);
 
-/* Add a serialised FileDescriptorSet (made with --include_source_info); what is known already stays as it
- * is. Errors as above. @set is not needed afterwards. */
+/* Add a serialised FileDescriptorSet (made with --include_source_info); what is known already
+ * stays as it is. Errors as above. @set is not needed afterwards. */
 int aisys_schema_add(const void *set, size_t bytes);
 
 /* NULL when the message is not known. */
 const struct aisys_schema_message *aisys_schema_message(const char *full_name);
 
-/* The field of @message (may be NULL) that @field describes; one without rules when it is not known. */
+/* The field of @message (may be NULL) that @field describes; one without rules when it is not
+ * known. */
 const struct aisys_schema_field *aisys_schema_field(
     const struct aisys_schema_message *message, const ProtobufCFieldDescriptor *field);
 

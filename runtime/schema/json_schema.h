@@ -1,7 +1,7 @@
-/* A message as JSON Schema (draft 2020-12): for editors, and for callers that check before they send.
- * Comments become descriptions; ranges, lengths, patterns, enum names, what is required and
- * exactly-one-of are said as far as JSON Schema can. Lengths of strings are bytes here and characters
- * there, so the schema is the more generous of the two.
+/* A message as JSON Schema (draft 2020-12): for editors, and for callers that check before they
+ * send. Comments become descriptions; ranges, lengths, patterns, enum names, what is required and
+ * exactly-one-of are said as far as JSON Schema can. Lengths of strings are bytes here and
+ * characters there, so the schema is the more generous of the two.
  *
  * Threads: any. */
 #ifndef AISYS_SCHEMA_JSON_SCHEMA_H

@@ -1,5 +1,6 @@
-/* The page of the reference manual that a service or message writes by itself, in Markdown: its comment,
- * each method, each field with type, default, limits and comment, and the messages inside.
+/* The page of the reference manual that a service or message writes by itself, in Markdown: its
+ * comment, each method, each field with type, default, limits and comment, and the messages
+ * inside.
  *
  * Threads: any. */
 #ifndef AISYS_SCHEMA_MANUAL_H
@@ -9,8 +10,8 @@
 
 #include "core/tree_json.h"
 
-/* Write the section of @service, headings from @level (1 is "#"). @scratch is used and grows. Returns 0,
- * -ENOMEM, or what @sink returned. */
+/* Write the section of @service, headings from @level (1 is "#"). @scratch is used and grows.
+ * Returns 0, -ENOMEM, or what @sink returned. */
 int aisys_manual_service(const ProtobufCServiceDescriptor *service, unsigned level,
     struct aisys_arena *scratch, aisys_text_fn sink, void *ctx);
 

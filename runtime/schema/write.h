@@ -1,8 +1,8 @@
 /* A protobuf-c message as a tree, for JSON or YAML text (core/tree_json.h, core/tree_yaml.h).
  *
- * The protobuf JSON mapping with our field names as written: fields that are not set are left out, but
- * lists are always there; 64-bit integers are strings, bytes base64, enum values names; an int64 with
- * the option `time` is RFC 3339 text.
+ * The protobuf JSON mapping with our field names as written: fields that are not set are left out,
+ * but lists are always there; 64-bit integers are strings, bytes base64, enum values names; an
+ * int64 with the option `time` is RFC 3339 text.
  *
  * Threads: any. */
 #ifndef AISYS_SCHEMA_WRITE_H
@@ -20,8 +20,8 @@ enum aisys_write_flags {
 
 #define AISYS_WRITE_MASKED "********"
 
-/* Write @message to a tree in @arena. Strings are borrowed from the message. @flags: any of the above,
- * 0 for replies. Returns 0 or -ENOMEM. */
+/* Write @message to a tree in @arena. Strings are borrowed from the message. @flags: any of the
+ * above, 0 for replies. Returns 0 or -ENOMEM. */
 int aisys_schema_write(const ProtobufCMessage *message, unsigned flags, struct aisys_arena *arena,
     struct aisys_node **ret_node);
 

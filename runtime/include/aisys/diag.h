@@ -1,9 +1,11 @@
-/* What is wrong with one input, all of it: the list that readers, validators and an actor's check()
- * add to, and that becomes the `details` of an error reply or the output of --check-config.
+/* What is wrong with one input, all of it: the list that readers, validators and an actor's
+ * check() add to, and that becomes the `details` of an error reply or the output of
+ * --check-config.
  *
- * A diag is a plain value of about 20 KiB that allocates nothing and cannot fail: it keeps the first
- * AISYS_DIAG_MAX findings whose text fits, counts the others, and never grows. Texts are made valid,
- * printable UTF-8 (what was quoted from an input may be neither) and cut at AISYS_DIAG_TEXT_MAX.
+ * A diag is a plain value of about 20 KiB that allocates nothing and cannot fail: it keeps the
+ * first AISYS_DIAG_MAX findings whose text fits, counts the others, and never grows. Texts are
+ * made valid, printable UTF-8 (what was quoted from an input may be neither) and cut at
+ * AISYS_DIAG_TEXT_MAX.
  *
  * Threads: one at a time; nothing is shared between two diags.
  * Errors:  none. Whether the input was good is aisys_diag_errors() == 0. */
@@ -54,8 +56,8 @@ struct aisys_diag {
 /* Empty. Also the way to use one again. */
 AISYS_API void aisys_diag_init(struct aisys_diag *diag);
 
-/* Add an error: at @path below the current prefix ("" for the whole input), @fmt says what is wrong,
- * @expected (or NULL) what would be right. @where may be NULL. Everything is copied. */
+/* Add an error: at @path below the current prefix ("" for the whole input), @fmt says what is
+ * wrong, @expected (or NULL) what would be right. @where may be NULL. Everything is copied. */
 AISYS_API void aisys_diag_add(struct aisys_diag *diag, const struct aisys_where *where,
     const char *path, const char *expected, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
@@ -79,9 +81,9 @@ AISYS_API unsigned aisys_diag_errors(const struct aisys_diag *diag);
 /* Findings that were counted but not kept: "and N more". */
 AISYS_API unsigned aisys_diag_more(const struct aisys_diag *diag);
 
-/* Entry @i as one line without a newline: `file:line:column: path: problem; expected ...`, a warning
- * with "warning: " before the path. Writes at most @size bytes, always NUL-terminated, and returns
- * the length of the whole line, as snprintf does. */
+/* Entry @i as one line without a newline: `file:line:column: path: problem; expected ...`, a
+ * warning with "warning: " before the path. Writes at most @size bytes, always NUL-terminated, and
+ * returns the length of the whole line, as snprintf does. */
 AISYS_API size_t aisys_diag_line(const struct aisys_diag *diag, unsigned i, char *buf, size_t size);
 
 /* Hand each kept entry, as a line, to @line, and "and N more" as the last one. */

@@ -1,5 +1,5 @@
-/* The layers of the configuration, their checks, and what is printed. Files are a table here; the shipped
- * ones are read too. */
+/* The layers of the configuration, their checks, and what is printed. Files are a table here; the
+ * shipped ones are read too. */
 #include "unit.h"
 
 #include <errno.h>
