@@ -89,7 +89,8 @@ struct aisys_env {
     void (*validate)(void *ctx, const ProtobufCMessage *message, struct aisys_diag *diag);
 
     /* Begin @work (borrowed for the call) and end @op once, later or at once, with aisys_core_op_end():
-     * the result is a struct aisys_redis_value. @deadline_ms is on now_ms. NULL: Redis is not configured. */
+     * the result is a struct aisys_redis_value. @deadline_ms is on now_ms. Not called while
+     * redis_state() says, or would say if it were not NULL, that Redis is not configured. */
     void (*redis_exec)(
         void *ctx, const struct aisys_redis_work *work, uint64_t op, uint64_t deadline_ms);
     enum aisys_redis_state (*redis_state)(void *ctx, const char **ret_why);

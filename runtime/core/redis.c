@@ -16,7 +16,7 @@ static int redis_begin(
     r = aisys_core_op_begin(self, then, &op, &deadline_ms);
     if (r)
         return r;
-    if (env->redis_exec)
+    if (aisys_redis_state(self, NULL) != AISYS_REDIS_NOT_CONFIGURED)
         env->redis_exec(env->ctx, work, op, deadline_ms);
     else
         aisys_core_op_end(self->core, op, AISYS_FAILED_PRECONDITION,

@@ -40,6 +40,10 @@ static void json_break(struct json_out *out, unsigned level)
 
 void aisys_json_number(double value, bool single, char *buf)
 {
+    if (value == 0 && signbit(value)) {
+        strcpy(buf, "-0.0"); /* "-0" would come back as an integer, which has no sign there */
+        return;
+    }
     for (int digits = single ? 6 : 15;; digits++) {
         snprintf(buf, AISYS_JSON_NUMBER_BYTES, "%.*g", digits, value);
         if (digits >= (single ? 9 : 17))

@@ -199,14 +199,15 @@ static bool check_was_said(const struct aisys_node *node, const char *name)
 }
 
 static void check_field(struct check *check, const ProtobufCMessage *message,
-    const struct aisys_schema_message *doc, const ProtobufCFieldDescriptor *field,
-    const struct aisys_node *node, const struct schema_path *up)
+    const struct aisys_schema_message *doc, unsigned i, const struct aisys_node *node,
+    const struct schema_path *up)
 {
+    const ProtobufCFieldDescriptor *const field = &message->descriptor->fields[i];
     const size_t count = schema_count(message, field);
     const struct schema_path path = { .up = up, .name = field->name };
     struct check_field f = { .field = field, .path = &path, .node = node };
 
-    f.doc = aisys_schema_field(doc, field);
+    f.doc = aisys_schema_field_at(doc, message->descriptor, i);
     if (count == 0) {
         if (f.doc->rules->required && !check_was_said(node, field->name)) {
             char expected[SCHEMA_WORDS_BYTES];
@@ -306,7 +307,7 @@ static void check_message(struct check *check, const ProtobufCMessage *message,
     }
     check->depth++;
     for (unsigned i = 0; i < d->n_fields; i++)
-        check_field(check, message, doc, &d->fields[i], node, path);
+        check_field(check, message, doc, i, node, path);
     for (size_t i = 0; doc != NULL && i < doc->rules->n_choice; i++)
         check_choice(check, message, doc->rules->choice[i], node, path);
     for (size_t i = 0; doc != NULL && i < doc->rules->n_order; i++)

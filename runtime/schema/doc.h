@@ -50,6 +50,17 @@ const struct aisys_schema_message *aisys_schema_message(const char *full_name);
 const struct aisys_schema_field *aisys_schema_field(
     const struct aisys_schema_message *message, const ProtobufCFieldDescriptor *field);
 
+/* The same for the @i-th field of @descriptor, without a search when both have the same fields. */
+static inline const struct aisys_schema_field *aisys_schema_field_at(
+    const struct aisys_schema_message *message, const ProtobufCMessageDescriptor *descriptor,
+    unsigned i)
+{
+    if (message != NULL && i < message->field_count &&
+        message->fields[i].number == descriptor->fields[i].id)
+        return &message->fields[i];
+    return aisys_schema_field(message, &descriptor->fields[i]);
+}
+
 /* The comment of anything: message, field, enum, value, service, method. "" when there is none. */
 const char *aisys_schema_comment(const char *full_name);
 

@@ -159,7 +159,7 @@ static struct aisys_node *write_message(struct write *write, const ProtobufCMess
     write->depth++;
     for (unsigned i = 0; i < d->n_fields; i++)
         aisys_node_set(map, d->fields[i].name,
-            write_field(write, message, &d->fields[i], aisys_schema_field(doc, &d->fields[i])));
+            write_field(write, message, &d->fields[i], aisys_schema_field_at(doc, d, i)));
     write->depth--;
     return map;
 }
