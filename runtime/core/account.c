@@ -106,7 +106,7 @@ char *aisys_strdup(struct aisys_actor *self, const char *s)
     return copy ? memcpy(copy, s, bytes) : NULL;
 }
 
-void blocks_release(struct aisys_actor *actor)
+void aisys_blocks_release(struct aisys_actor *actor)
 {
     while (actor->blocks)
         aisys_free(actor, actor->blocks + 1);
@@ -131,7 +131,7 @@ static void histogram_add(struct aisys_histogram *histogram, uint64_t ns)
     histogram->sum_ns += ns;
 }
 
-void measured_sample(struct aisys_actor *actor, uint64_t wait_ticks, uint64_t handle_ticks)
+void aisys_measured_sample(struct aisys_actor *actor, uint64_t wait_ticks, uint64_t handle_ticks)
 {
     if (!actor->measured) {
         actor->measured = core_calloc(actor->core, sizeof(*actor->measured));
@@ -152,8 +152,8 @@ const char *aisys_dead_reason_name(enum aisys_dead_reason reason)
     return (unsigned)reason < AISYS_DEAD_NR ? names[reason] : "unknown";
 }
 
-void dead_letter(struct aisys_core *core, struct aisys_id from, struct aisys_id to, uint8_t kind,
-    uint32_t type, uint32_t bytes, enum aisys_dead_reason reason)
+void aisys_dead_letter_add(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
+    uint8_t kind, uint32_t type, uint32_t bytes, enum aisys_dead_reason reason)
 {
     const struct aisys_actor *actor = actor_find(core, to);
     struct dead_letters *dead = &core->dead;
@@ -176,11 +176,12 @@ void dead_letter(struct aisys_core *core, struct aisys_id from, struct aisys_id 
         strncpy(letter->to_name, actor->name, sizeof(letter->to_name) - 1);
 }
 
-void dead_message(struct aisys_actor *actor, struct message *message, enum aisys_dead_reason reason)
+void aisys_dead_message(
+    struct aisys_actor *actor, struct message *message, enum aisys_dead_reason reason)
 {
     actor->dead++;
-    dead_letter(actor->core, message->seen.from, actor_id(actor), message->kind, message->seen.type,
-        message->seen.bytes, reason);
+    aisys_dead_letter_add(actor->core, message->seen.from, actor_id(actor), message->kind,
+        message->seen.type, message->seen.bytes, reason);
     message_free(actor->core, message);
 }
 
@@ -227,7 +228,7 @@ static void info_fill(const struct aisys_actor *actor, struct aisys_actor_info *
         .alias = supervised && supervised->alias ? supervised->alias : "",
         .ops = actor->class->ops,
         .config = actor->config,
-        .state = life_name(actor->life),
+        .state = aisys_life_name(actor->life),
         .depends = supervised && supervised->depends ? (const char *const *)supervised->depends
                                                      : no_depends,
         .running = actor->life == LIFE_RUNNING,

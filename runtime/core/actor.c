@@ -8,7 +8,7 @@
 #define MAILBOX_MESSAGES_DEFAULT 1024u
 #define MAILBOX_BYTES_DEFAULT    (32u * 1024 * 1024)
 
-const char *life_name(enum life life)
+const char *aisys_life_name(enum life life)
 {
     static const char *const names[LIFE_NR] = {
         [LIFE_FREE] = "gone",
@@ -76,12 +76,12 @@ static struct supervised *supervised_new(
     if (!supervised->depends)
         goto fail;
     for (size_t i = 0; i < n; i++) {
-        supervised->depends[i] = core_strdup(core, options->depends[i]);
+        supervised->depends[i] = aisys_core_strdup(core, options->depends[i]);
         if (!supervised->depends[i])
             goto fail;
     }
     if (options->alias) {
-        supervised->alias = core_strdup(core, options->alias);
+        supervised->alias = aisys_core_strdup(core, options->alias);
         if (!supervised->alias)
             goto fail;
     }
@@ -98,18 +98,18 @@ static int actor_give_name(struct aisys_actor *actor, const struct aisys_actor_o
     struct supervised *supervised;
     int r = -ENOMEM;
 
-    actor->name = core_strdup(core, options->name);
+    actor->name = aisys_core_strdup(core, options->name);
     if (!actor->name)
         return -ENOMEM;
     supervised = actor->supervised = supervised_new(core, options);
     if (!supervised)
         goto fail;
-    r = names_add(core, actor->name, actor->slot);
+    r = aisys_names_add(core, actor->name, actor->slot);
     if (r < 0)
         goto fail;
-    r = supervised->alias ? names_add(core, supervised->alias, actor->slot) : 0;
+    r = supervised->alias ? aisys_names_add(core, supervised->alias, actor->slot) : 0;
     if (r < 0) {
-        names_remove(core, actor->name);
+        aisys_names_remove(core, actor->name);
         goto fail;
     }
     supervised->prev = core->last;
@@ -135,10 +135,10 @@ static void actor_take_name(struct aisys_actor *actor)
 
     if (!supervised)
         return;
-    wheel_disarm(&core->wheel, &supervised->restart_timer);
-    names_remove(core, actor->name);
+    aisys_wheel_disarm(&core->wheel, &supervised->restart_timer);
+    aisys_names_remove(core, actor->name);
     if (supervised->alias)
-        names_remove(core, supervised->alias);
+        aisys_names_remove(core, supervised->alias);
     if (supervised->prev)
         supervised->prev->supervised->next = supervised->next;
     else
@@ -153,7 +153,7 @@ static void actor_take_name(struct aisys_actor *actor)
     actor->name = NULL;
 }
 
-void actor_begin_start(struct aisys_actor *actor)
+void aisys_actor_begin_start(struct aisys_actor *actor)
 {
     actor->life = LIFE_STARTING;
     actor->todo = TODO_START;
@@ -164,7 +164,7 @@ int aisys_core_spawn(struct aisys_core *core, struct aisys_class *class,
     const struct aisys_actor_options *options, struct aisys_id *ret_id)
 {
     uint32_t slot;
-    struct aisys_actor *actor = table_take(&core->actors, ACTOR_LINK, &slot);
+    struct aisys_actor *actor = aisys_table_take(&core->actors, ACTOR_LINK, &slot);
     uint32_t generation;
 
     if (!actor)
@@ -188,11 +188,11 @@ int aisys_core_spawn(struct aisys_core *core, struct aisys_class *class,
 
         if (r < 0) {
             actor->life = LIFE_FREE;
-            table_give(&core->actors, ACTOR_LINK, slot);
+            aisys_table_give(&core->actors, ACTOR_LINK, slot);
             return r;
         }
     } else if (class->ops->start || class->ops->state_bytes) {
-        actor_begin_start(actor);
+        aisys_actor_begin_start(actor);
     } else {
         actor->life = LIFE_RUNNING;
     }
@@ -208,14 +208,14 @@ static void actor_tear_down(struct aisys_actor *actor, int code, const char *wor
     struct aisys_core *core = actor->core;
 
     while (actor->ops) /* an end that is in the mailbox already finds no op, and is dropped */
-        op_abandon(core, actor->ops);
+        aisys_op_abandon(core, actor->ops);
     while (actor->replies)
-        reply_fail(core, actor->replies, code, words);
+        aisys_reply_fail(core, actor->replies, code, words);
     if (core->env->actor_gone)
         core->env->actor_gone(core->env->gone_ctx, actor);
     core_release(core, actor->state);
     actor->state = NULL;
-    blocks_release(actor);
+    aisys_blocks_release(actor);
     actor->gave_up = false;
     actor->todo = TODO_NOTHING;
 }
@@ -226,8 +226,8 @@ static void actor_bury_mailbox(struct aisys_actor *actor, const char *words)
     struct message *message;
 
     while ((message = mailbox_pop(actor))) {
-        message_fail(actor->core, actor_id(actor), message, AISYS_UNAVAILABLE, words);
-        dead_message(actor, message, AISYS_DEAD_STOPPED);
+        aisys_message_fail(actor->core, actor_id(actor), message, AISYS_UNAVAILABLE, words);
+        aisys_dead_message(actor, message, AISYS_DEAD_STOPPED);
     }
 }
 
@@ -242,7 +242,7 @@ static void actor_remove(struct aisys_actor *actor)
     actor->measured = NULL;
     actor->life = LIFE_FREE;
     if (core->current != actor && !actor->runnable)
-        table_give(&core->actors, ACTOR_LINK, actor->slot);
+        aisys_table_give(&core->actors, ACTOR_LINK, actor->slot);
 }
 
 void aisys_core_kill(struct aisys_core *core, struct aisys_id id)
@@ -253,7 +253,7 @@ void aisys_core_kill(struct aisys_core *core, struct aisys_id id)
         return;
     actor_tear_down(actor, AISYS_UNAVAILABLE, "the actor was stopped");
     actor_remove(actor);
-    dependencies_changed(core);
+    aisys_dependencies_changed(core);
 }
 
 /* ---- Starting and failing ------------------------------------------------------------------- */
@@ -263,7 +263,7 @@ static void actor_runs(struct aisys_actor *actor)
     actor->life = LIFE_RUNNING;
     if (actor->queued)
         actor_run_later(actor);
-    dependencies_changed(actor->core);
+    aisys_dependencies_changed(actor->core);
 }
 
 void aisys_ready(struct aisys_actor *self)
@@ -302,7 +302,7 @@ static int actor_do_stop(struct aisys_actor *actor)
     return r < 0 ? r : 0;
 }
 
-int actor_do(struct aisys_actor *actor)
+int aisys_actor_do(struct aisys_actor *actor)
 {
     const enum todo todo = actor->todo;
 
@@ -312,7 +312,7 @@ int actor_do(struct aisys_actor *actor)
 
 void aisys_give_up(struct aisys_actor *self, int error, const char *why)
 {
-    core_log(self->core, self, AISYS_WARNING, "gave_up", "errno=%d why=\"%s\"",
+    aisys_core_log(self->core, self, AISYS_WARNING, "gave_up", "errno=%d why=\"%s\"",
         error < 0 ? -error : error, why);
     if (self->supervised)
         snprintf(self->supervised->last_failure, sizeof(self->supervised->last_failure), "%s", why);
@@ -341,14 +341,14 @@ static void restart_due(struct wheel_node *node, void *ctx)
 
     for (struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next)
         if (actor->supervised == supervised) {
-            actor_begin_start(actor);
+            aisys_actor_begin_start(actor);
             return;
         }
 }
 
 static void actor_is_down(struct aisys_actor *actor)
 {
-    core_log(actor->core, actor, AISYS_ERROR, "actor_down",
+    aisys_core_log(actor->core, actor, AISYS_ERROR, "actor_down",
         "restarts=%u within_ms=%u last_failure=\"%s\" action=\"mend the cause, then aisysctl call "
         "orchestrator Restart name=%s\"",
         (unsigned)actor->core->restarts_max, (unsigned)actor->core->restarts_ms,
@@ -357,7 +357,7 @@ static void actor_is_down(struct aisys_actor *actor)
     actor_bury_mailbox(actor, "the actor is down");
 }
 
-void actor_fail(struct aisys_actor *actor, int error, const char *why)
+void aisys_actor_fail(struct aisys_actor *actor, int error, const char *why)
 {
     struct aisys_core *core = actor->core;
     struct supervised *supervised = actor->supervised;
@@ -369,8 +369,8 @@ void actor_fail(struct aisys_actor *actor, int error, const char *why)
             why                       ? why
             : strerrordesc_np(-error) ? strerrordesc_np(-error)
                                       : "unknown error");
-    core_log(core, actor, AISYS_ERROR, "actor_failed", "state=%s errno=%d why=\"%s\"",
-        life_name(actor->life), -error,
+    aisys_core_log(core, actor, AISYS_ERROR, "actor_failed", "state=%s errno=%d why=\"%s\"",
+        aisys_life_name(actor->life), -error,
         supervised ? supervised->last_failure
         : why      ? why
                    : "");
@@ -389,17 +389,17 @@ void actor_fail(struct aisys_actor *actor, int error, const char *why)
         supervised->restarting = false;
         actor->life = LIFE_FAILED;
         if (core->restart_delay_ms)
-            wheel_arm(
+            aisys_wheel_arm(
                 &core->wheel, &supervised->restart_timer, core->now_ms + core->restart_delay_ms);
         else
-            actor_begin_start(actor);
+            aisys_actor_begin_start(actor);
     }
-    dependencies_changed(core);
+    aisys_dependencies_changed(core);
 }
 
 /* ---- Stopping ------------------------------------------------------------------------------- */
 
-void actor_begin_stop(struct aisys_actor *actor)
+void aisys_actor_begin_stop(struct aisys_actor *actor)
 {
     switch ((enum life)actor->life) {
     case LIFE_RUNNING:
@@ -412,7 +412,7 @@ void actor_begin_stop(struct aisys_actor *actor)
     case LIFE_ADDED:
     case LIFE_FAILED:
     case LIFE_DOWN:
-        wheel_disarm(&actor->core->wheel, &actor->supervised->restart_timer);
+        aisys_wheel_disarm(&actor->core->wheel, &actor->supervised->restart_timer);
         actor_bury_mailbox(actor, "the actor is stopped");
         actor->life = LIFE_STOPPED;
         break;
@@ -430,13 +430,13 @@ void aisys_stopped(struct aisys_actor *self)
 }
 
 /* Called outside handlers. */
-void actor_settle(struct aisys_actor *actor)
+void aisys_actor_settle(struct aisys_actor *actor)
 {
     struct aisys_core *core = actor->core;
 
     if (actor->life == LIFE_FREE) {
         if (!actor->runnable)
-            table_give(&core->actors, ACTOR_LINK, actor->slot);
+            aisys_table_give(&core->actors, ACTOR_LINK, actor->slot);
         return;
     }
     if (actor->life == LIFE_DRAINING && !actor->queued && !actor->replies) {
@@ -448,11 +448,11 @@ void actor_settle(struct aisys_actor *actor)
         if (actor->supervised->restarting) {
             actor->supervised->restarting = false;
             actor->supervised->restarts++;
-            actor_begin_start(actor);
+            aisys_actor_begin_start(actor);
         } else {
             actor_bury_mailbox(actor, "the actor has stopped");
         }
-        dependencies_changed(core);
+        aisys_dependencies_changed(core);
     }
 }
 
@@ -465,13 +465,13 @@ int aisys_core_restart(struct aisys_core *core, const char *name)
     if (actor->life == LIFE_DOWN) {
         actor->supervised->failures = 0;
         actor->supervised->restarts++;
-        actor_begin_start(actor);
+        aisys_actor_begin_start(actor);
         return 0;
     }
     if (actor->life != LIFE_RUNNING || core->state == AISYS_CORE_STOPPING)
         return -EAGAIN;
     actor->supervised->restarting = true;
-    actor_begin_stop(actor);
+    aisys_actor_begin_stop(actor);
     return 0;
 }
 
@@ -493,7 +493,7 @@ void aisys_core_health(
         const char *failure = actor->supervised ? actor->supervised->last_failure : "";
 
         health.status = AISYS_UNHEALTHY;
-        snprintf(health.why, sizeof(health.why), "%s%s%.140s", life_name(actor->life),
+        snprintf(health.why, sizeof(health.why), "%s%s%.140s", aisys_life_name(actor->life),
             failure[0] ? ": " : "", failure);
     }
     *ret_health = health;

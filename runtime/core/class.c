@@ -4,7 +4,7 @@
 #include <errno.h>
 
 /* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/), 32 bits: a method's number on every wire. */
-uint32_t method_id(const char *name)
+uint32_t aisys_method_id(const char *name)
 {
     uint32_t hash = 2166136261u;
 
@@ -13,7 +13,7 @@ uint32_t method_id(const char *name)
     return hash;
 }
 
-const struct class_method *class_method(const struct aisys_class *class, uint32_t id)
+const struct class_method *aisys_class_method(const struct aisys_class *class, uint32_t id)
 {
     for (unsigned i = 0; i < class->methods_nr; i++)
         if (class->methods[i].id == id)
@@ -61,8 +61,8 @@ static void class_check(const struct aisys_actor_ops *ops, struct aisys_diag *di
             aisys_diag_add(diag, NULL, c->name, "a handler", "no handler");
     for (unsigned i = 0; ops->service && i < ops->service->n_methods; i++)
         for (unsigned k = i + 1; k < ops->service->n_methods; k++)
-            if (method_id(ops->service->methods[i].name) ==
-                method_id(ops->service->methods[k].name))
+            if (aisys_method_id(ops->service->methods[i].name) ==
+                aisys_method_id(ops->service->methods[k].name))
                 aisys_diag_add(diag, NULL, ops->service->methods[i].name, "another name",
                     "same number on the wire as %s", ops->service->methods[k].name);
 }
@@ -105,7 +105,7 @@ int aisys_core_class_add(struct aisys_core *core, const struct aisys_actor_ops *
         const ProtobufCMethodDescriptor *descriptor = &ops->service->methods[i];
         const struct aisys_method *method = ops_method(ops, descriptor->name);
 
-        class->methods[i] = (struct class_method){ .id = method_id(descriptor->name),
+        class->methods[i] = (struct class_method){ .id = aisys_method_id(descriptor->name),
             .descriptor = descriptor,
             .handle = method ? method->handle : NULL };
     }

@@ -36,13 +36,13 @@ int aisys_core_new(const struct aisys_env *env, const struct aisys_core_options 
         .state = AISYS_CORE_NEW,
     };
     AISYS_CHECK(core->restarts_max < RESTARTS_KEPT);
-    wheel_init(&core->wheel, core->now_ms, core);
-    table_init(&core->actors, &env->memory, sizeof(struct aisys_actor),
+    aisys_wheel_init(&core->wheel, core->now_ms, core);
+    aisys_table_init(&core->actors, &env->memory, sizeof(struct aisys_actor),
         or_default(options->actors_max, ACTORS_MAX_DEFAULT));
-    table_init(&core->ops, &env->memory, sizeof(struct op), ops_max);
-    table_init(&core->replies, &env->memory, sizeof(struct reply), ops_max);
+    aisys_table_init(&core->ops, &env->memory, sizeof(struct op), ops_max);
+    aisys_table_init(&core->replies, &env->memory, sizeof(struct reply), ops_max);
     for (unsigned i = 0; i < AISYS_LANE_NR; i++)
-        if (lane_init(core, &core->lanes[i], options->lanes[i]) < 0) {
+        if (aisys_lane_init(core, &core->lanes[i], options->lanes[i]) < 0) {
             aisys_core_free(core);
             return -ENOMEM;
         }
@@ -70,7 +70,7 @@ void aisys_core_free(struct aisys_core *core)
     AISYS_CHECK(!core->in_turn);
     core_kill_all(core);
     for (unsigned i = 0; i < AISYS_LANE_NR; i++)
-        lane_deinit(core, &core->lanes[i]);
+        aisys_lane_deinit(core, &core->lanes[i]);
     while (core->classes) {
         struct aisys_class *class = core->classes;
 
@@ -82,14 +82,14 @@ void aisys_core_free(struct aisys_core *core)
         core_release(core, core->arenas[--core->arenas_nr]);
     core_release(core, core->dead.ring);
     core_release(core, core->names);
-    table_deinit(&core->replies);
-    table_deinit(&core->ops);
-    table_deinit(&core->actors);
-    message_pool_deinit(core);
+    aisys_table_deinit(&core->replies);
+    aisys_table_deinit(&core->ops);
+    aisys_table_deinit(&core->actors);
+    aisys_message_pool_deinit(core);
     core_release(core, core);
 }
 
-char *core_strdup(struct aisys_core *core, const char *s)
+char *aisys_core_strdup(struct aisys_core *core, const char *s)
 {
     const size_t bytes = strlen(s) + 1;
     char *copy = core_alloc(core, bytes);
@@ -158,7 +158,7 @@ int aisys_core_start(struct aisys_core *core, struct aisys_diag *diag)
     if (!good)
         return -EINVAL;
     core->state = AISYS_CORE_STARTING;
-    dependencies_changed(core);
+    aisys_dependencies_changed(core);
     return 0;
 }
 
@@ -194,7 +194,7 @@ static void sweep_starting(struct aisys_core *core)
 
     for (struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next) {
         if (actor->life == LIFE_ADDED && may_start(core, actor))
-            actor_begin_start(actor);
+            aisys_actor_begin_start(actor);
         if (actor->life == LIFE_STARTING || actor->life == LIFE_FAILED)
             all_settled = false;
     }
@@ -208,7 +208,7 @@ static void sweep_stopping(struct aisys_core *core)
 
     for (struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next) {
         if (actor->life != LIFE_STOPPED && may_stop(core, actor))
-            actor_begin_stop(actor);
+            aisys_actor_begin_stop(actor);
         if (actor->life != LIFE_STOPPED)
             all_stopped = false;
     }
@@ -217,7 +217,7 @@ static void sweep_stopping(struct aisys_core *core)
 }
 
 /* What is done here may change things again: then once more, not deeper. */
-void dependencies_changed(struct aisys_core *core)
+void aisys_dependencies_changed(struct aisys_core *core)
 {
     core->sweep_again = true;
     if (core->sweeping)
@@ -238,7 +238,7 @@ void aisys_core_stop(struct aisys_core *core)
     if (core->state == AISYS_CORE_STOPPING || core->state == AISYS_CORE_STOPPED)
         return;
     core->state = AISYS_CORE_STOPPING;
-    dependencies_changed(core);
+    aisys_dependencies_changed(core);
 }
 
 static void not_drained(const struct aisys_actor *actor,
@@ -306,7 +306,7 @@ static void core_log_words(const struct aisys_core *core, const struct aisys_act
     core->env->log(core->env->ctx, level, actor ? actor->name : NULL, event, words);
 }
 
-void core_log(const struct aisys_core *core, const struct aisys_actor *actor,
+void aisys_core_log(const struct aisys_core *core, const struct aisys_actor *actor,
     enum aisys_log_level level, const char *event, const char *format, ...)
 {
     va_list ap;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 /* The name of a code says less than words, but more than nothing. */
-struct aisys_bytes error_pack_words(
+struct aisys_bytes aisys_error_pack_words(
     int code, const char *words, unsigned char buf[ERROR_WORDS_BYTES_MAX])
 {
     Aisys__Error error = AISYS__ERROR__INIT;
@@ -26,7 +26,8 @@ static void error_detail(const struct aisys_diag_entry *entry, Aisys__Error__Det
     detail->expected = entry->expected[0] ? (char *)(uintptr_t)entry->expected : NULL;
 }
 
-struct aisys_bytes error_pack_diag(struct aisys_core *core, int code, const struct aisys_diag *diag)
+struct aisys_bytes aisys_error_pack_diag(
+    struct aisys_core *core, int code, const struct aisys_diag *diag)
 {
     Aisys__Error__Detail details[AISYS_DIAG_MAX];
     Aisys__Error__Detail *pointers[AISYS_DIAG_MAX];
@@ -51,7 +52,7 @@ struct aisys_bytes error_pack_diag(struct aisys_core *core, int code, const stru
     return packed ? AISYS_BYTES(packed, aisys__error__pack(&error, packed)) : AISYS_NO_BYTES;
 }
 
-const char *error_words(int code, struct aisys_bytes packed, struct aisys_arena *arena)
+const char *aisys_error_words(int code, struct aisys_bytes packed, struct aisys_arena *arena)
 {
     ProtobufCAllocator allocator = aisys_arena_protobuf(arena);
     const Aisys__Error *error = aisys__error__unpack(&allocator, packed.len, packed.data);

@@ -9,15 +9,15 @@
 #define ERROR_WORDS_BYTES_MAX 512
 
 /* Pack @words (cut at ERROR_WORDS_MAX) into @buf; the result points there. */
-struct aisys_bytes error_pack_words(
+struct aisys_bytes aisys_error_pack_words(
     int code, const char *words, unsigned char buf[ERROR_WORDS_BYTES_MAX]);
 
 /* The same with the findings of @diag as details; the result's data is owned by the caller
  * (core_release). data is NULL when there is no memory. */
-struct aisys_bytes error_pack_diag(
+struct aisys_bytes aisys_error_pack_diag(
     struct aisys_core *core, int code, const struct aisys_diag *diag);
 
 /* The words of a packed error, in @arena; the name of @code when it has none or is damaged. */
-const char *error_words(int code, struct aisys_bytes packed, struct aisys_arena *arena);
+const char *aisys_error_words(int code, struct aisys_bytes packed, struct aisys_arena *arena);
 
 #endif

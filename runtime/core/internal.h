@@ -52,11 +52,11 @@ struct message_pool {
 
 /* NULL: no memory. The caller fills all but next, payload place and size class. */
 static inline struct message *message_new(struct aisys_core *core, size_t bytes);
-struct message *message_new_slowly(struct aisys_core *core, size_t bytes);
+struct message *aisys_message_new_slowly(struct aisys_core *core, size_t bytes);
 static inline void message_free(struct aisys_core *core, struct message *message);
-void message_free_to_heap(struct aisys_core *core, struct message *message);
-size_t message_capacity(const struct message *message);
-void message_pool_deinit(struct aisys_core *core);
+void aisys_message_free_to_heap(struct aisys_core *core, struct message *message);
+size_t aisys_message_capacity(const struct message *message);
+void aisys_message_pool_deinit(struct aisys_core *core);
 
 /* ---- What is open --------------------------------------------------------------------------- */
 
@@ -97,43 +97,44 @@ struct reply {
     uint8_t priority;
 };
 
-uint64_t op_id(const struct op *op);
-struct op *op_find(struct aisys_core *core, uint64_t id);
+uint64_t aisys_op_id(const struct op *op);
+struct op *aisys_op_find(struct aisys_core *core, uint64_t id);
 
 /* Reserve the place of an end: 0, AISYS_SEND_FULL, -ENOMEM. The op is linked to @actor, no deadline. */
-int op_begin(
+int aisys_op_begin(
     struct aisys_actor *actor, enum op_kind kind, struct aisys_then then, struct op **ret_op);
-void op_arm(struct aisys_core *core, struct op *op, uint64_t at_ms);
-void op_free(struct aisys_core *core, struct op *op); /* and its reservation, if still held */
+void aisys_op_arm(struct aisys_core *core, struct op *op, uint64_t at_ms);
+void aisys_op_free(struct aisys_core *core, struct op *op); /* and its reservation, if still held */
 
 /* Put the end into the mailbox; @payload is copied. When there is no memory for it the end is
  * RESOURCE_EXHAUSTED, and the result -ENOMEM. */
-int op_end(struct aisys_core *core, struct op *op, int code, struct aisys_bytes payload);
-void op_end_words(struct aisys_core *core, struct op *op, int code, const char *words);
-void op_abandon(
+int aisys_op_end(struct aisys_core *core, struct op *op, int code, struct aisys_bytes payload);
+void aisys_op_end_words(struct aisys_core *core, struct op *op, int code, const char *words);
+void aisys_op_abandon(
     struct aisys_core *core, struct op *op); /* its actor wants no end: cancel whatever runs */
 
 #define DEADLINE_DEFAULT_MS 5000u
 #define DEADLINE_MAX_MS     600000u
 
-struct reply *reply_find(struct aisys_core *core, aisys_reply handle);
-struct reply *reply_new(struct aisys_actor *actor, const struct message *message);
+struct reply *aisys_reply_find(struct aisys_core *core, aisys_reply handle);
+struct reply *aisys_reply_new(struct aisys_actor *actor, const struct message *message);
 static inline aisys_reply reply_handle(const struct reply *reply)
 {
     return (uint64_t)reply->generation << 32 | reply->index;
 }
-void reply_free(struct aisys_core *core, struct reply *reply);
+void aisys_reply_free(struct aisys_core *core, struct reply *reply);
 
 /* Arenas for what requests and replies are unpacked into, at most @payload_bytes packed; NULL: no memory. */
-struct aisys_arena *arena_take(struct aisys_core *core, size_t payload_bytes);
-void arena_put_back(struct aisys_core *core, struct aisys_arena *arena); /* NULL is fine */
+struct aisys_arena *aisys_arena_take(struct aisys_core *core, size_t payload_bytes);
+void aisys_arena_put_back(struct aisys_core *core, struct aisys_arena *arena); /* NULL is fine */
 
 /* Complete and free @reply. */
-int reply_end(struct aisys_core *core, struct reply *reply, int code, struct aisys_bytes payload);
-void reply_fail(struct aisys_core *core, struct reply *reply, int code, const char *words);
+int aisys_reply_end(
+    struct aisys_core *core, struct reply *reply, int code, struct aisys_bytes payload);
+void aisys_reply_fail(struct aisys_core *core, struct reply *reply, int code, const char *words);
 
 /* Answer the ask of @message, which nobody will handle. Nothing happens when it is none. */
-void message_fail(struct aisys_core *core, struct aisys_id by, const struct message *message,
+void aisys_message_fail(struct aisys_core *core, struct aisys_id by, const struct message *message,
     int code, const char *words);
 
 /* ---- Classes -------------------------------------------------------------------------------- */
@@ -152,8 +153,8 @@ struct aisys_class {
     unsigned continuations_nr;
 };
 
-uint32_t method_id(const char *name);
-const struct class_method *class_method(const struct aisys_class *class, uint32_t id);
+uint32_t aisys_method_id(const char *name);
+const struct class_method *aisys_class_method(const struct aisys_class *class, uint32_t id);
 
 /* ---- Actors --------------------------------------------------------------------------------- */
 
@@ -176,7 +177,7 @@ enum life {
     LIFE_NR
 };
 
-const char *life_name(enum life life);
+const char *aisys_life_name(enum life life);
 
 /* start() and stop() run in an activation, as every other handler does. */
 enum todo { TODO_NOTHING, TODO_START, TODO_STOP };
@@ -255,11 +256,11 @@ static inline bool actor_gated(const struct aisys_actor *actor)
 }
 
 static inline struct aisys_actor *actor_find(const struct aisys_core *core, struct aisys_id id);
-void actor_begin_start(struct aisys_actor *actor);
-void actor_begin_stop(struct aisys_actor *actor);
-int actor_do(struct aisys_actor *actor); /* what is in todo; returns as a handler does */
-void actor_fail(struct aisys_actor *actor, int error, const char *why);
-void actor_settle(
+void aisys_actor_begin_start(struct aisys_actor *actor);
+void aisys_actor_begin_stop(struct aisys_actor *actor);
+int aisys_actor_do(struct aisys_actor *actor); /* what is in todo; returns as a handler does */
+void aisys_actor_fail(struct aisys_actor *actor, int error, const char *why);
+void aisys_actor_settle(
     struct aisys_actor *actor); /* after an activation: is a drain or a stop complete? */
 static inline void actor_run_later(struct aisys_actor *actor);
 
@@ -268,9 +269,9 @@ static inline void actor_run_later(struct aisys_actor *actor);
 static inline void mailbox_push(
     struct aisys_actor *actor, struct message *message);              /* bounds were seen to */
 static inline struct message *mailbox_pop(struct aisys_actor *actor); /* by weight; NULL: empty */
-struct message *mailbox_pop_weighed(struct aisys_actor *actor);
-struct message *mailbox_pop_end(struct aisys_actor *actor); /* the oldest end; NULL: none */
-struct message *mailbox_drop_oldest(
+struct message *aisys_mailbox_pop_weighed(struct aisys_actor *actor);
+struct message *aisys_mailbox_pop_end(struct aisys_actor *actor); /* the oldest end; NULL: none */
+struct message *aisys_mailbox_drop_oldest(
     struct aisys_actor *actor); /* the least important; not an end */
 
 /* ---- Jobs ----------------------------------------------------------------------------------- */
@@ -283,19 +284,19 @@ struct lane {
     struct aisys_lane_limits limits;
 };
 
-int lane_init(struct aisys_core *core, struct lane *lane, struct aisys_lane_limits limits);
-void lane_deinit(struct aisys_core *core, struct lane *lane);
-void job_cancel(struct aisys_job *job);
-void *job_result(struct aisys_job *job);
-void job_free(struct aisys_job *job);
+int aisys_lane_init(struct aisys_core *core, struct lane *lane, struct aisys_lane_limits limits);
+void aisys_lane_deinit(struct aisys_core *core, struct lane *lane);
+void aisys_job_cancel(struct aisys_job *job);
+void *aisys_job_outcome(struct aisys_job *job);
+void aisys_job_free(struct aisys_job *job);
 
 /* ---- Accounts ------------------------------------------------------------------------------- */
 
-void blocks_release(struct aisys_actor *actor);
-void measured_sample(struct aisys_actor *actor, uint64_t wait_ticks, uint64_t handle_ticks);
-void dead_letter(struct aisys_core *core, struct aisys_id from, struct aisys_id to, uint8_t kind,
-    uint32_t type, uint32_t bytes, enum aisys_dead_reason reason);
-void dead_message(
+void aisys_blocks_release(struct aisys_actor *actor);
+void aisys_measured_sample(struct aisys_actor *actor, uint64_t wait_ticks, uint64_t handle_ticks);
+void aisys_dead_letter_add(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
+    uint8_t kind, uint32_t type, uint32_t bytes, enum aisys_dead_reason reason);
+void aisys_dead_message(
     struct aisys_actor *actor, struct message *message, enum aisys_dead_reason reason); /* takes */
 
 /* ---- The core ------------------------------------------------------------------------------- */
@@ -335,7 +336,7 @@ struct aisys_core {
     struct name *names; /* open addressing; owned */
     uint32_t names_used, names_size;
     struct aisys_actor *first, *last; /* named actors */
-    bool sweeping, sweep_again;       /* dependencies_changed() */
+    bool sweeping, sweep_again;       /* aisys_dependencies_changed() */
 
     struct lane lanes[AISYS_LANE_NR];
     struct dead_letters dead;
@@ -373,9 +374,9 @@ static inline void core_release(struct aisys_core *core, void *p)
         core->env->memory.free(core->env->memory.ctx, p);
 }
 
-char *core_strdup(struct aisys_core *core, const char *s);
+char *aisys_core_strdup(struct aisys_core *core, const char *s);
 
-void core_log(const struct aisys_core *core, const struct aisys_actor *actor,
+void aisys_core_log(const struct aisys_core *core, const struct aisys_actor *actor,
     enum aisys_log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
@@ -384,12 +385,12 @@ static inline struct aisys_id actor_id(const struct aisys_actor *actor)
     return (struct aisys_id){ actor->core->node, actor->slot, actor->generation };
 }
 
-void dependencies_changed(
+void aisys_dependencies_changed(
     struct aisys_core *core); /* something runs, is down or has stopped: go on */
 
 /* Names. 0, -EEXIST, -ENOMEM. */
-int names_add(struct aisys_core *core, const char *text, uint32_t slot);
-void names_remove(struct aisys_core *core, const char *text);
+int aisys_names_add(struct aisys_core *core, const char *text, uint32_t slot);
+void aisys_names_remove(struct aisys_core *core, const char *text);
 
 /* ---- The hot path ----------------------------------------------------------------------------- */
 
@@ -403,7 +404,7 @@ static inline struct message *message_new(struct aisys_core *core, size_t bytes)
     struct message *message = core->messages.free[0];
 
     if (unlikely(bytes > MESSAGE_SMALL_BYTES || !message))
-        return message_new_slowly(core, bytes);
+        return aisys_message_new_slowly(core, bytes);
     core->messages.free[0] = message->next;
     message->seen.bytes = (uint32_t)bytes;
     message->seen.data = bytes ? message->payload : NULL;
@@ -416,7 +417,7 @@ static inline void message_free(struct aisys_core *core, struct message *message
     struct message **list;
 
     if (unlikely(message->size_class == MESSAGE_CLASS_HEAP)) {
-        message_free_to_heap(core, message);
+        aisys_message_free_to_heap(core, message);
         return;
     }
     list = &core->messages.free[message->size_class];
@@ -497,7 +498,7 @@ static inline struct message *mailbox_pop(struct aisys_actor *actor)
         return NULL;
     if (likely(!actor->tail[AISYS_HIGH] && !actor->tail[AISYS_LOW]))
         return mailbox_take(actor, AISYS_NORMAL);
-    return mailbox_pop_weighed(actor);
+    return aisys_mailbox_pop_weighed(actor);
 }
 
 #endif

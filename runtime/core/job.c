@@ -95,7 +95,7 @@ static void lane_remove(struct lane *lane, struct aisys_job *job)
     lane_sift_down(lane, moved);
 }
 
-int lane_init(struct aisys_core *core, struct lane *lane, struct aisys_lane_limits limits)
+int aisys_lane_init(struct aisys_core *core, struct lane *lane, struct aisys_lane_limits limits)
 {
     lane->limits.running = limits.running ? limits.running : LANE_RUNNING_DEFAULT;
     lane->limits.queued = limits.queued ? limits.queued : LANE_QUEUED_DEFAULT;
@@ -103,7 +103,7 @@ int lane_init(struct aisys_core *core, struct lane *lane, struct aisys_lane_limi
     return lane->heap ? 0 : -ENOMEM;
 }
 
-void lane_deinit(struct aisys_core *core, struct lane *lane)
+void aisys_lane_deinit(struct aisys_core *core, struct lane *lane)
 {
     AISYS_CHECK(lane->running == 0);
     core_release(core, lane->heap);
@@ -115,7 +115,7 @@ void lane_deinit(struct aisys_core *core, struct lane *lane)
 static void job_start_more(struct aisys_core *core, struct lane *lane);
 
 /* Take a queued job out, or tell a running one to stop. */
-void job_cancel(struct aisys_job *job)
+void aisys_job_cancel(struct aisys_job *job)
 {
     if (job->state == JOB_QUEUED) {
         lane_remove(&job->core->lanes[job->lane], job);
@@ -125,7 +125,7 @@ void job_cancel(struct aisys_job *job)
     }
 }
 
-void job_free(struct aisys_job *job)
+void aisys_job_free(struct aisys_job *job)
 {
     job->op = 0;
     if (job->state == JOB_RUNNING)
@@ -138,7 +138,7 @@ void job_free(struct aisys_job *job)
     core_release(job->core, job);
 }
 
-void *job_result(struct aisys_job *job)
+void *aisys_job_outcome(struct aisys_job *job)
 {
     return job->state == JOB_ENDED ? job->result : NULL;
 }
@@ -146,11 +146,11 @@ void *job_result(struct aisys_job *job)
 /* The pool would not take it: it ends at once, with an error. */
 static void job_refused(struct aisys_core *core, struct aisys_job *job, int error)
 {
-    struct op *op = op_find(core, job->op);
+    struct op *op = aisys_op_find(core, job->op);
 
     job->state = JOB_ENDED;
-    core_log(core, op->actor, AISYS_ERROR, "job_not_started", "errno=%d", -error);
-    op_end_words(core, op, AISYS_UNAVAILABLE, "the pool does not take the job");
+    aisys_core_log(core, op->actor, AISYS_ERROR, "job_not_started", "errno=%d", -error);
+    aisys_op_end_words(core, op, AISYS_UNAVAILABLE, "the pool does not take the job");
 }
 
 static void job_start_more(struct aisys_core *core, struct lane *lane)
@@ -188,13 +188,13 @@ int aisys_job(struct aisys_actor *self, enum aisys_lane lane_nr, aisys_run_fn ru
     job = core_calloc(core, sizeof(*job));
     if (!job)
         return -ENOMEM;
-    r = op_begin(self, OP_JOB, then, &op);
+    r = aisys_op_begin(self, OP_JOB, then, &op);
     if (r) {
         core_release(core, job);
         return r;
     }
     job->core = core;
-    job->op = op_id(op);
+    job->op = aisys_op_id(op);
     job->run = run;
     job->input = input;
     job->deadline_ms = core->now_ms + (then.deadline_ms ? then.deadline_ms : DEADLINE_DEFAULT_MS);
@@ -204,7 +204,7 @@ int aisys_job(struct aisys_actor *self, enum aisys_lane lane_nr, aisys_run_fn ru
     job->state = JOB_QUEUED;
     atomic_init(&job->stop, false);
     op->job = job;
-    op_arm(core, op, job->deadline_ms);
+    aisys_op_arm(core, op, job->deadline_ms);
 
     job->place = lane->queued++;
     lane_sift_up(lane, job);
@@ -223,7 +223,7 @@ void aisys_job_execute(struct aisys_job *job)
 void aisys_core_job_progressed(struct aisys_job *job, struct aisys_bytes payload)
 {
     struct aisys_core *core = job->core;
-    struct op *op = op_find(core, job->op);
+    struct op *op = aisys_op_find(core, job->op);
     struct message *message;
 
     if (!op || op->ended)
@@ -243,7 +243,7 @@ void aisys_core_job_progressed(struct aisys_job *job, struct aisys_bytes payload
     message->priority = op->priority;
     message->seen.type = AISYS_OK;
     message->seen.from = (struct aisys_id){ 0 };
-    message->seen.reply = op_id(op);
+    message->seen.reply = aisys_op_id(op);
     message->seen.deadline_ms = 0;
     mailbox_push(op->actor, message);
     actor_run_later(op->actor);
@@ -253,7 +253,7 @@ void aisys_core_job_ended(struct aisys_job *job)
 {
     struct aisys_core *core = job->core;
     struct lane *lane = &core->lanes[job->lane];
-    struct op *op = op_find(core, job->op);
+    struct op *op = aisys_op_find(core, job->op);
 
     AISYS_CHECK(job->state == JOB_RUNNING);
     job->state = JOB_ENDED;
@@ -263,11 +263,11 @@ void aisys_core_job_ended(struct aisys_job *job)
     if (op)
         op->actor->pool_ticks += job->ticks;
     if (!op)
-        job_free(job);
+        aisys_job_free(job);
     else if (!op->ended && job->code == AISYS_OK)
-        op_end(core, op, AISYS_OK, AISYS_NO_BYTES);
+        aisys_op_end(core, op, AISYS_OK, AISYS_NO_BYTES);
     else if (!op->ended)
-        op_end_words(core, op, job->code, job->words);
+        aisys_op_end_words(core, op, job->code, job->words);
     job_start_more(core, lane);
 }
 

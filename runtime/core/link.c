@@ -74,7 +74,7 @@ static int link_tables_new(struct aisys_link *link)
 static void link_tables_free(struct aisys_link *link)
 {
     if (link->arrivals)
-        link_forget_arrivals(link);
+        aisys_link_forget_arrivals(link);
     link_release(link, link->hello);
     link_release(link, link->arrivals);
     link_release(link, link->numbers_used);
@@ -109,7 +109,7 @@ int aisys_link_new(const struct aisys_link_config *config, const struct aisys_li
         link_release(link, link);
         return -ENOMEM;
     }
-    link_queues_init(link);
+    aisys_link_queues_init(link);
     *ret_link = link;
     return 0;
 }
@@ -121,8 +121,8 @@ void aisys_link_close(struct aisys_link *link)
     if (link->closed)
         return;
     link->closed = true;
-    link_lose_all(link, link_peer_id(link), AISYS_LINK_LOST_CLOSED);
-    link_forget_arrivals(link);
+    aisys_link_lose_all(link, link_peer_id(link), AISYS_LINK_LOST_CLOSED);
+    aisys_link_forget_arrivals(link);
 }
 
 void aisys_link_free(struct aisys_link *link)
@@ -130,7 +130,7 @@ void aisys_link_free(struct aisys_link *link)
     if (!link)
         return;
     aisys_link_close(link);
-    link_frames_deinit(link);
+    aisys_link_frames_deinit(link);
     link_tables_free(link);
     link_release(link, link);
 }
@@ -166,7 +166,7 @@ int aisys_link_send(struct aisys_link *link, const struct aisys_envelope *envelo
         link->accounts.refused++;
         return r;
     }
-    r = link_queue_put(link, envelope, charge);
+    r = aisys_link_queue_put(link, envelope, charge);
     if (r < 0)
         return r;
     link->accounts.accepted++;
@@ -240,8 +240,8 @@ static struct link_frame *link_next_frame(struct aisys_link *link, uint64_t now_
 
     if (frame || link->sent_nr >= link->window || link->peer_incarnation == 0)
         return frame;
-    frame = link_pack(link, now_ms);
-    link->pack_at_ms = !frame && link_queues_any(link) ? now_ms + NO_MEMORY_WAIT_MS : 0;
+    frame = aisys_link_pack(link, now_ms);
+    link->pack_at_ms = !frame && aisys_link_queues_any(link) ? now_ms + NO_MEMORY_WAIT_MS : 0;
     if (!frame)
         return NULL;
     frame->sequence = ++link->sequence;
@@ -327,7 +327,7 @@ void aisys_link_flush(struct aisys_link *link, uint64_t now_ms)
     AISYS_CHECK(!link->calling);
     if (link->closed)
         return;
-    link_queues_settle(link, now_ms);
+    aisys_link_queues_settle(link, now_ms);
     if (!link->busy && link->sent && now_ms >= link->resend_at_ms) {
         const uint32_t doubled = 2 * link->resend_wait_ms;
 
@@ -371,7 +371,7 @@ uint64_t aisys_link_next_ms(const struct aisys_link *link)
         return LINK_NEVER;
     if (link->ack_now || link->refuse_now || link->hello_now || link->cursor)
         return 0;
-    if (link->peer_incarnation != 0 && link->sent_nr < link->window && link_queues_any(link))
+    if (link->peer_incarnation != 0 && link->sent_nr < link->window && aisys_link_queues_any(link))
         return link->pack_at_ms;
     if (link_hello_repeats(link))
         next_ms = link->hello_at_ms;

@@ -5,7 +5,7 @@
 
 #define HEADER AISYS_WIRE_FRAME_HEADER_BYTES
 
-void link_lose(
+void aisys_link_lose(
     struct aisys_link *link, const struct aisys_envelope *envelope, enum aisys_link_loss why)
 {
     AISYS_CHECK(link->accounts.in_flight > 0);
@@ -17,7 +17,7 @@ void link_lose(
     link->calling = false;
 }
 
-struct link_frame *link_frame_new(struct aisys_link *link, bool full)
+struct link_frame *aisys_link_frame_new(struct aisys_link *link, bool full)
 {
     struct link_frame *frame = link->spare[full];
     const uint32_t capacity = full ? AISYS_WIRE_FRAME_BYTES_MAX : LINK_FRAME_SMALL_BYTES;
@@ -34,7 +34,7 @@ struct link_frame *link_frame_new(struct aisys_link *link, bool full)
     return frame;
 }
 
-void link_frame_free(struct aisys_link *link, struct link_frame *frame)
+void aisys_link_frame_free(struct aisys_link *link, struct link_frame *frame)
 {
     const bool full = frame->capacity > LINK_FRAME_SMALL_BYTES;
 
@@ -49,9 +49,9 @@ void link_frame_free(struct aisys_link *link, struct link_frame *frame)
     link->spare_nr[full]++;
 }
 
-struct link_frame *link_frame_grow(struct aisys_link *link, struct link_frame *frame)
+struct link_frame *aisys_link_frame_grow(struct aisys_link *link, struct link_frame *frame)
 {
-    struct link_frame *const full = link_frame_new(link, true);
+    struct link_frame *const full = aisys_link_frame_new(link, true);
     const uint32_t capacity = full ? full->capacity : 0;
 
     if (!full)
@@ -60,17 +60,17 @@ struct link_frame *link_frame_grow(struct aisys_link *link, struct link_frame *f
     full->capacity = capacity;
     memcpy(full->data + HEADER, frame->data + HEADER, frame->used - HEADER);
     frame->ended = NULL;
-    link_frame_free(link, frame);
+    aisys_link_frame_free(link, frame);
     return full;
 }
 
-bool link_expired(const struct aisys_envelope *envelope, uint64_t waited_ms)
+bool aisys_link_expired(const struct aisys_envelope *envelope, uint64_t waited_ms)
 {
     return envelope->deadline_ms != 0 && envelope->deadline_ms <= waited_ms &&
            (envelope->kind == AISYS_ENVELOPE_ASK || envelope->kind == AISYS_ENVELOPE_CALL);
 }
 
-void link_frame_age(
+void aisys_link_frame_age(
     struct aisys_link *link, struct link_queue *queue, struct link_frame *frame, uint64_t now_ms)
 {
     const uint64_t waited_ms = now_ms > frame->base_ms ? now_ms - frame->base_ms : 0;
@@ -91,8 +91,8 @@ void link_frame_age(
     for (; aisys_wire_next(&reader, &record, &fault) == 1; at = reader.at) {
         const size_t bytes = (size_t)(reader.at - at);
 
-        if (link_expired(&record.envelope, waited_ms)) {
-            link_lose(link, &record.envelope, AISYS_LINK_LOST_DEADLINE);
+        if (aisys_link_expired(&record.envelope, waited_ms)) {
+            aisys_link_lose(link, &record.envelope, AISYS_LINK_LOST_DEADLINE);
             frame->count--;
             frame->messages--;
             frame->charge -= bytes;
@@ -110,7 +110,7 @@ void link_frame_age(
     aisys_wire_rebase(frame->data + HEADER, frame->settled - HEADER, waited_ms);
 }
 
-void link_frames_deinit(struct aisys_link *link)
+void aisys_link_frames_deinit(struct aisys_link *link)
 {
     for (unsigned full = 0; full < 2; full++) {
         while (link->spare[full]) {

@@ -139,48 +139,49 @@ struct aisys_link {
 /* ---- link_frames.c -------------------------------------------------------------------------- */
 
 /* An empty one, of the smaller or of the full size; NULL: no memory. */
-struct link_frame *link_frame_new(struct aisys_link *link, bool full);
-void link_frame_free(struct aisys_link *link, struct link_frame *frame);
+struct link_frame *aisys_link_frame_new(struct aisys_link *link, bool full);
+void aisys_link_frame_free(struct aisys_link *link, struct link_frame *frame);
 
 /* A full-sized frame with the content of @frame, which is released; NULL: no memory, nothing changed. */
-struct link_frame *link_frame_grow(struct aisys_link *link, struct link_frame *frame);
+struct link_frame *aisys_link_frame_grow(struct aisys_link *link, struct link_frame *frame);
 
 /* The settled records of the open @frame have waited until @now_ms: requests that expired are lost, the
  * others get less time. */
-void link_frame_age(
+void aisys_link_frame_age(
     struct aisys_link *link, struct link_queue *queue, struct link_frame *frame, uint64_t now_ms);
 
-void link_frames_deinit(struct aisys_link *link); /* the spares */
+void aisys_link_frames_deinit(struct aisys_link *link); /* the spares */
 
 /* Whether @envelope is a request that nobody waits for after @waited_ms. */
-bool link_expired(const struct aisys_envelope *envelope, uint64_t waited_ms);
+bool aisys_link_expired(const struct aisys_envelope *envelope, uint64_t waited_ms);
 
 /* Count an accepted message as dead and tell. */
-void link_lose(
+void aisys_link_lose(
     struct aisys_link *link, const struct aisys_envelope *envelope, enum aisys_link_loss why);
 
 /* ---- link_queue.c --------------------------------------------------------------------------- */
 
-void link_queues_init(struct aisys_link *link);
+void aisys_link_queues_init(struct aisys_link *link);
 
 /* Put @envelope, whose record takes @charge bytes whole, into the queue of its priority: 0, -ENOMEM. */
-int link_queue_put(struct aisys_link *link, const struct aisys_envelope *envelope, size_t charge);
+int aisys_link_queue_put(
+    struct aisys_link *link, const struct aisys_envelope *envelope, size_t charge);
 
 /* The turn ends: deadlines of what it sent count from now. */
-void link_queues_settle(struct aisys_link *link, uint64_t now_ms);
+void aisys_link_queues_settle(struct aisys_link *link, uint64_t now_ms);
 
-bool link_queues_any(const struct aisys_link *link);
+bool aisys_link_queues_any(const struct aisys_link *link);
 
 /* The next frame to number and send, by weight of the priorities; NULL: nothing waits, or no memory. */
-struct link_frame *link_pack(struct aisys_link *link, uint64_t now_ms);
+struct link_frame *aisys_link_pack(struct aisys_link *link, uint64_t now_ms);
 
 /* lost() for everything queued and in flight; queues and window are empty afterwards. @to is who it
  * was for. */
-void link_lose_all(struct aisys_link *link, uint64_t to, enum aisys_link_loss why);
+void aisys_link_lose_all(struct aisys_link *link, uint64_t to, enum aisys_link_loss why);
 
 /* ---- link_in.c ------------------------------------------------------------------------------ */
 
-void link_forget_arrivals(struct aisys_link *link);
+void aisys_link_forget_arrivals(struct aisys_link *link);
 
 static inline void *link_alloc(struct aisys_link *link, size_t bytes)
 {

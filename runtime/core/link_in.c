@@ -7,7 +7,7 @@
 /* How often an incarnation is asked whether it is the peer's new one; it may be long gone. */
 #define PROBES 10
 
-void link_forget_arrivals(struct aisys_link *link)
+void aisys_link_forget_arrivals(struct aisys_link *link)
 {
     for (unsigned i = 0; i < link->config.streams_max; i++) {
         link_release(link, link->arrivals[i].payload);
@@ -49,7 +49,7 @@ static void link_settle_frame(struct aisys_link *link, struct link_frame *frame)
     a->acknowledged += messages;
     a->in_flight -= messages;
     a->in_flight_bytes -= charge;
-    link_frame_free(link, frame);
+    aisys_link_frame_free(link, frame);
 }
 
 static void link_take_ack(struct aisys_link *link, uint64_t ack, uint64_t now_ms)
@@ -201,8 +201,8 @@ static void link_meet(
     const struct aisys_link_config *const c = &link->config;
     const uint64_t was = link->peer_incarnation ? link_peer_id(link) : 0;
 
-    link_lose_all(link, was, AISYS_LINK_LOST_RESTARTED);
-    link_forget_arrivals(link);
+    aisys_link_lose_all(link, was, AISYS_LINK_LOST_RESTARTED);
+    aisys_link_forget_arrivals(link);
     link->accounts.restarts += was != 0;
     link->peer_incarnation = incarnation;
     link->probes_left = 0;
@@ -274,7 +274,7 @@ static void link_take_refused(struct aisys_link *link, const struct aisys_wire_r
         return;
     link->refused = true;
     link->fault = (struct aisys_wire_fault){ .error = record->why, .found = record->sequence };
-    link_lose_all(link, link_peer_id(link), AISYS_LINK_LOST_REFUSED);
+    aisys_link_lose_all(link, link_peer_id(link), AISYS_LINK_LOST_REFUSED);
     link->resend_at_ms = LINK_NEVER;
 }
 

@@ -21,7 +21,7 @@ static const uint8_t served[LINK_PRIORITIES] = { AISYS_HIGH, AISYS_NORMAL, AISYS
 
 /* ---- Accepting ------------------------------------------------------------------------------ */
 
-void link_queues_init(struct aisys_link *link)
+void aisys_link_queues_init(struct aisys_link *link)
 {
     for (unsigned p = 0; p < LINK_PRIORITIES; p++) {
         struct link_queue *const queue = &link->queues[p];
@@ -58,7 +58,7 @@ static struct link_frame *link_queue_room(
     if (last && last->used + charge <= AISYS_WIRE_FRAME_BYTES_MAX) {
         const bool fresh = queue->fresh == last;
 
-        frame = link_frame_grow(link, last);
+        frame = aisys_link_frame_grow(link, last);
         if (!frame)
             return NULL;
         *queue->tail = frame;
@@ -66,7 +66,7 @@ static struct link_frame *link_queue_room(
             queue->fresh = frame;
         return frame;
     }
-    frame = link_frame_new(link, last || HEADER + charge > LINK_FRAME_SMALL_BYTES);
+    frame = aisys_link_frame_new(link, last || HEADER + charge > LINK_FRAME_SMALL_BYTES);
     if (!frame)
         return NULL;
     queue->tail = last ? &last->next : &queue->head;
@@ -162,7 +162,8 @@ static int link_put_item(struct aisys_link *link, struct link_queue *queue,
     return 0;
 }
 
-int link_queue_put(struct aisys_link *link, const struct aisys_envelope *envelope, size_t charge)
+int aisys_link_queue_put(
+    struct aisys_link *link, const struct aisys_envelope *envelope, size_t charge)
 {
     struct link_queue *const queue = &link->queues[envelope->priority];
     struct link_stream *const stream = link->streams_nr ? link_find_stream(link, envelope) : NULL;
@@ -172,7 +173,7 @@ int link_queue_put(struct aisys_link *link, const struct aisys_envelope *envelop
     return link_put_small(link, queue, envelope, charge);
 }
 
-void link_queues_settle(struct aisys_link *link, uint64_t now_ms)
+void aisys_link_queues_settle(struct aisys_link *link, uint64_t now_ms)
 {
     struct link_item *item = link->fresh_items;
 
@@ -188,7 +189,7 @@ void link_queues_settle(struct aisys_link *link, uint64_t now_ms)
         struct link_queue *const queue = &link->queues[p];
 
         for (struct link_frame *f = queue->fresh; f; f = f->next) {
-            link_frame_age(link, queue, f, now_ms);
+            aisys_link_frame_age(link, queue, f, now_ms);
             f->settled = f->used;
         }
         queue->fresh = NULL;
@@ -223,7 +224,7 @@ static bool link_queue_has_work(const struct aisys_link *link, struct link_queue
     return queue->head || (queue->streams && link_ready_stream(link, queue));
 }
 
-bool link_queues_any(const struct aisys_link *link)
+bool aisys_link_queues_any(const struct aisys_link *link)
 {
     for (unsigned p = 0; p < LINK_PRIORITIES; p++)
         if (link->queues[p].head || link->queues[p].streams)
@@ -265,13 +266,13 @@ static struct link_frame *link_merge(
             struct link_frame *more = queue->head;
 
             if (frame->used + more->used - HEADER > frame->capacity) {
-                more = link_frame_grow(link, frame);
+                more = aisys_link_frame_grow(link, frame);
                 if (!more)
                     return frame;
                 frame = more;
             }
             more = link_queue_pop(queue);
-            link_frame_age(link, queue, more, now_ms);
+            aisys_link_frame_age(link, queue, more, now_ms);
             queue->packed += more->messages;
             memcpy(frame->data + frame->used, more->data + HEADER, more->used - HEADER);
             frame->used += more->used - HEADER;
@@ -279,7 +280,7 @@ static struct link_frame *link_merge(
             frame->messages = (uint16_t)(frame->messages + more->messages);
             frame->charge += more->charge;
             frame->timed |= more->timed;
-            link_frame_free(link, more);
+            aisys_link_frame_free(link, more);
         }
     }
     return frame;
@@ -290,7 +291,7 @@ static struct link_frame *link_pack_small(
 {
     struct link_frame *const frame = link_queue_pop(queue);
 
-    link_frame_age(link, queue, frame, now_ms);
+    aisys_link_frame_age(link, queue, frame, now_ms);
     queue->packed += frame->messages;
     return link_merge(link, frame, AISYS_WIRE_FRAME_BYTES_MAX, now_ms);
 }
@@ -381,8 +382,8 @@ static enum link_packed link_pack_item(
     const uint32_t overhead =
         AISYS_WIRE_ENVELOPE_BYTES + AISYS_WIRE_TRACE_BYTES + AISYS_WIRE_FIRST_BYTES;
 
-    if (item->sent_bytes == 0 && link_expired(&envelope, waited_ms)) {
-        link_lose(link, &envelope, AISYS_LINK_LOST_DEADLINE);
+    if (item->sent_bytes == 0 && aisys_link_expired(&envelope, waited_ms)) {
+        aisys_link_lose(link, &envelope, AISYS_LINK_LOST_DEADLINE);
         link_release(link, link_stream_pop(stream));
         return LINK_PACK_MORE;
     }
@@ -412,7 +413,7 @@ static enum link_packed link_pack_item(
 static struct link_frame *link_pack_streams(
     struct aisys_link *link, struct link_queue *queue, uint64_t now_ms)
 {
-    struct link_frame *frame = link_frame_new(link, true);
+    struct link_frame *frame = aisys_link_frame_new(link, true);
     enum link_packed packed = LINK_PACK_MORE;
     struct link_stream **at;
 
@@ -439,7 +440,7 @@ static struct link_frame *link_pack_streams(
     return frame;
 }
 
-struct link_frame *link_pack(struct aisys_link *link, uint64_t now_ms)
+struct link_frame *aisys_link_pack(struct aisys_link *link, uint64_t now_ms)
 {
     struct link_queue *queue;
 
@@ -460,7 +461,7 @@ struct link_frame *link_pack(struct aisys_link *link, uint64_t now_ms)
             frame->base_ms = now_ms;
             return frame;
         }
-        link_frame_free(link, frame); /* all of it had expired */
+        aisys_link_frame_free(link, frame); /* all of it had expired */
     }
     return NULL;
 }
@@ -480,10 +481,10 @@ static void link_lose_frame(
 
     while (aisys_wire_next(&reader, &record, &fault) == 1)
         if (record.kind == AISYS_WIRE_ENVELOPE)
-            link_lose(link, &record.envelope, why);
+            aisys_link_lose(link, &record.envelope, why);
     if (frame->ended)
-        link_lose(link, &frame->ended->envelope, why);
-    link_frame_free(link, frame);
+        aisys_link_lose(link, &frame->ended->envelope, why);
+    aisys_link_frame_free(link, frame);
 }
 
 static void link_lose_streams(
@@ -499,7 +500,7 @@ static void link_lose_streams(
         while (stream->head) {
             struct link_item *const item = link_stream_pop(stream);
 
-            link_lose(link, &item->envelope, why);
+            aisys_link_lose(link, &item->envelope, why);
             link_release(link, item);
         }
         link_stream_free(link, stream);
@@ -507,7 +508,7 @@ static void link_lose_streams(
     }
 }
 
-void link_lose_all(struct aisys_link *link, uint64_t to, enum aisys_link_loss why)
+void aisys_link_lose_all(struct aisys_link *link, uint64_t to, enum aisys_link_loss why)
 {
     while (link->sent) {
         struct link_frame *const frame = link->sent;

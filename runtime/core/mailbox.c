@@ -8,7 +8,7 @@ static const uint8_t weights[PRIORITIES] = {
 };
 static const uint8_t serve_order[PRIORITIES] = { AISYS_HIGH, AISYS_NORMAL, AISYS_LOW };
 
-struct message *mailbox_pop_weighed(struct aisys_actor *actor)
+struct message *aisys_mailbox_pop_weighed(struct aisys_actor *actor)
 {
     for (unsigned round = 0; round < 2; round++) {
         for (unsigned i = 0; i < PRIORITIES; i++) {
@@ -50,7 +50,7 @@ static struct message *mailbox_extract(struct aisys_actor *actor, unsigned prior
     return NULL;
 }
 
-struct message *mailbox_pop_end(struct aisys_actor *actor)
+struct message *aisys_mailbox_pop_end(struct aisys_actor *actor)
 {
     for (unsigned i = 0; actor->ends_queued && i < PRIORITIES; i++) {
         struct message *message = mailbox_extract(actor, serve_order[i], true);
@@ -61,7 +61,7 @@ struct message *mailbox_pop_end(struct aisys_actor *actor)
     return NULL;
 }
 
-struct message *mailbox_drop_oldest(struct aisys_actor *actor)
+struct message *aisys_mailbox_drop_oldest(struct aisys_actor *actor)
 {
     for (unsigned i = PRIORITIES; i-- > 0;) {
         struct message *message = mailbox_extract(actor, serve_order[i], false);

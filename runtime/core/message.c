@@ -59,7 +59,7 @@ static struct message *message_from_heap(struct aisys_core *core, size_t bytes)
     return message;
 }
 
-struct message *message_new_slowly(struct aisys_core *core, size_t bytes)
+struct message *aisys_message_new_slowly(struct aisys_core *core, size_t bytes)
 {
     struct message_pool *pool = &core->messages;
     const unsigned size_class = message_class(bytes);
@@ -81,19 +81,19 @@ struct message *message_new_slowly(struct aisys_core *core, size_t bytes)
     return message;
 }
 
-void message_free_to_heap(struct aisys_core *core, struct message *message)
+void aisys_message_free_to_heap(struct aisys_core *core, struct message *message)
 {
     core->messages.bytes -= sizeof(*message) + message->seen.bytes;
     core_release(core, message);
 }
 
-size_t message_capacity(const struct message *message)
+size_t aisys_message_capacity(const struct message *message)
 {
     return message->size_class == MESSAGE_CLASS_HEAP ? message->seen.bytes
                                                      : class_bytes[message->size_class];
 }
 
-void message_pool_deinit(struct aisys_core *core)
+void aisys_message_pool_deinit(struct aisys_core *core)
 {
     void *slab = core->messages.slabs;
 

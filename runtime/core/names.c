@@ -7,7 +7,7 @@
 
 static uint32_t names_home(const struct aisys_core *core, const char *text)
 {
-    return method_id(text) & (core->names_size - 1);
+    return aisys_method_id(text) & (core->names_size - 1);
 }
 
 static struct name *names_find(const struct aisys_core *core, const char *text)
@@ -48,7 +48,7 @@ static int names_grow(struct aisys_core *core)
     return 0;
 }
 
-int names_add(struct aisys_core *core, const char *text, uint32_t slot)
+int aisys_names_add(struct aisys_core *core, const char *text, uint32_t slot)
 {
     if (names_find(core, text))
         return -EEXIST;
@@ -59,7 +59,7 @@ int names_add(struct aisys_core *core, const char *text, uint32_t slot)
     return 0;
 }
 
-void names_remove(struct aisys_core *core, const char *text)
+void aisys_names_remove(struct aisys_core *core, const char *text)
 {
     struct name *found = names_find(core, text);
     uint32_t i;

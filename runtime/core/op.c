@@ -8,12 +8,12 @@
 #define OP_INDEX_BITS 24
 #define OP_INDEX_MASK ((1u << OP_INDEX_BITS) - 1)
 
-uint64_t op_id(const struct op *op)
+uint64_t aisys_op_id(const struct op *op)
 {
     return (uint64_t)op->generation << OP_INDEX_BITS | op->index;
 }
 
-struct op *op_find(struct aisys_core *core, uint64_t id)
+struct op *aisys_op_find(struct aisys_core *core, uint64_t id)
 {
     struct op *op = table_get(&core->ops, (uint32_t)id & OP_INDEX_MASK);
 
@@ -30,7 +30,7 @@ static bool actor_has_place(const struct aisys_actor *actor)
     return actor->queued + actor->reserved < actor->queued_max;
 }
 
-int op_begin(
+int aisys_op_begin(
     struct aisys_actor *actor, enum op_kind kind, struct aisys_then then, struct op **ret_op)
 {
     struct aisys_core *core = actor->core;
@@ -47,7 +47,7 @@ int op_begin(
     end = message_new(core, 0);
     if (!end)
         return -ENOMEM;
-    op = table_take(&core->ops, offsetof(struct op, index), &index);
+    op = aisys_table_take(&core->ops, offsetof(struct op, index), &index);
     if (!op) {
         message_free(core, end);
         return core->ops.used >= core->ops.max ? AISYS_SEND_FULL : -ENOMEM;
@@ -78,15 +78,15 @@ int op_begin(
     return 0;
 }
 
-void op_arm(struct aisys_core *core, struct op *op, uint64_t at_ms)
+void aisys_op_arm(struct aisys_core *core, struct op *op, uint64_t at_ms)
 {
-    wheel_arm(&core->wheel, &op->timer, at_ms);
+    aisys_wheel_arm(&core->wheel, &op->timer, at_ms);
 }
 
-void op_free(struct aisys_core *core, struct op *op)
+void aisys_op_free(struct aisys_core *core, struct op *op)
 {
     AISYS_CHECK(op->kind != OP_FREE);
-    wheel_disarm(&core->wheel, &op->timer);
+    aisys_wheel_disarm(&core->wheel, &op->timer);
     if (op->prev)
         op->prev->next = op->next;
     else
@@ -99,13 +99,13 @@ void op_free(struct aisys_core *core, struct op *op)
         op->actor->reserved--;
     }
     if (op->job)
-        job_free(op->job);
+        aisys_job_free(op->job);
     if (op->release)
         op->release(op->result);
     op->job = NULL;
     op->release = NULL;
     op->kind = OP_FREE;
-    table_give(&core->ops, offsetof(struct op, index), op->index);
+    aisys_table_give(&core->ops, offsetof(struct op, index), op->index);
 }
 
 /* ---- Ending --------------------------------------------------------------------------------- */
@@ -115,7 +115,7 @@ static void op_queue_end(struct aisys_core *core, struct op *op, struct message 
 {
     struct aisys_actor *actor = op->actor;
 
-    wheel_disarm(&core->wheel, &op->timer);
+    aisys_wheel_disarm(&core->wheel, &op->timer);
     actor->reserved--;
     op->end = NULL;
     op->ended = true;
@@ -123,20 +123,20 @@ static void op_queue_end(struct aisys_core *core, struct op *op, struct message 
     end->priority = op->priority;
     end->seen.type = (uint32_t)code;
     end->seen.from = op->to;
-    end->seen.reply = op_id(op);
+    end->seen.reply = aisys_op_id(op);
     end->seen.deadline_ms = 0;
     actor->offered++;
     mailbox_push(actor, end);
     actor_run_later(actor);
 }
 
-int op_end(struct aisys_core *core, struct op *op, int code, struct aisys_bytes payload)
+int aisys_op_end(struct aisys_core *core, struct op *op, int code, struct aisys_bytes payload)
 {
     struct message *end = op->end;
     int r = 0;
 
     AISYS_CHECK(!op->ended);
-    if (payload.len > message_capacity(end)) {
+    if (payload.len > aisys_message_capacity(end)) {
         struct message *larger =
             payload.len <= core->message_bytes_max ? message_new(core, payload.len) : NULL;
 
@@ -158,11 +158,11 @@ int op_end(struct aisys_core *core, struct op *op, int code, struct aisys_bytes 
     return r;
 }
 
-void op_end_words(struct aisys_core *core, struct op *op, int code, const char *words)
+void aisys_op_end_words(struct aisys_core *core, struct op *op, int code, const char *words)
 {
     unsigned char packed[ERROR_WORDS_BYTES_MAX];
 
-    op_end(core, op, code, error_pack_words(code, words, packed));
+    aisys_op_end(core, op, code, aisys_error_pack_words(code, words, packed));
 }
 
 /* Timers end well; what waited for somebody else does not. */
@@ -172,20 +172,20 @@ static void op_expired(struct wheel_node *node, void *ctx)
     struct op *op = (struct op *)(void *)node;
 
     if (op->kind == OP_TIMER) {
-        op_end(core, op, AISYS_OK, AISYS_NO_BYTES);
+        aisys_op_end(core, op, AISYS_OK, AISYS_NO_BYTES);
         return;
     }
     if (op->kind == OP_JOB)
-        job_cancel(op->job); /* its end is now; should it still run, nobody hears of it */
-    op_end_words(core, op, AISYS_DEADLINE_EXCEEDED, "no answer before the deadline");
+        aisys_job_cancel(op->job); /* its end is now; should it still run, nobody hears of it */
+    aisys_op_end_words(core, op, AISYS_DEADLINE_EXCEEDED, "no answer before the deadline");
 }
 
 /* A job that runs outlives its op: it is told to stop, and frees itself at its end. */
-void op_abandon(struct aisys_core *core, struct op *op)
+void aisys_op_abandon(struct aisys_core *core, struct op *op)
 {
     if (op->job)
-        job_cancel(op->job);
-    op_free(core, op);
+        aisys_job_cancel(op->job);
+    aisys_op_free(core, op);
 }
 
 unsigned aisys_cancel(struct aisys_actor *self, uint16_t continuation, uint64_t token)
@@ -200,7 +200,7 @@ unsigned aisys_cancel(struct aisys_actor *self, uint16_t continuation, uint64_t 
         if (op->ended)
             op->cancelled = true; /* dropped when its turn comes, or handled at this moment */
         else
-            op_abandon(self->core, op);
+            aisys_op_abandon(self->core, op);
     }
     return cancelled;
 }
@@ -208,11 +208,11 @@ unsigned aisys_cancel(struct aisys_actor *self, uint16_t continuation, uint64_t 
 int aisys_after(struct aisys_actor *self, uint32_t delay_ms, struct aisys_then then)
 {
     struct op *op;
-    int r = op_begin(self, OP_TIMER, then, &op);
+    int r = aisys_op_begin(self, OP_TIMER, then, &op);
 
     if (r)
         return r;
-    op_arm(self->core, op, self->core->now_ms + (delay_ms ? delay_ms : 1));
+    aisys_op_arm(self->core, op, self->core->now_ms + (delay_ms ? delay_ms : 1));
     return 0;
 }
 
@@ -222,11 +222,11 @@ int aisys_core_op_begin(
     struct aisys_actor *self, struct aisys_then then, uint64_t *ret_op, uint64_t *ret_deadline_ms)
 {
     struct op *op;
-    int r = op_begin(self, OP_SERVICE, then, &op);
+    int r = aisys_op_begin(self, OP_SERVICE, then, &op);
 
     if (r)
         return r;
-    *ret_op = op_id(op);
+    *ret_op = aisys_op_id(op);
     *ret_deadline_ms =
         self->core->now_ms + (then.deadline_ms ? then.deadline_ms : DEADLINE_DEFAULT_MS);
     return 0;
@@ -234,16 +234,16 @@ int aisys_core_op_begin(
 
 void aisys_core_op_abandon(struct aisys_core *core, uint64_t id)
 {
-    struct op *op = op_find(core, id);
+    struct op *op = aisys_op_find(core, id);
 
     if (op && !op->ended)
-        op_free(core, op);
+        aisys_op_free(core, op);
 }
 
 void aisys_core_op_end(struct aisys_core *core, uint64_t id, int code, const char *words,
     void *result, aisys_free_fn release)
 {
-    struct op *op = op_find(core, id);
+    struct op *op = aisys_op_find(core, id);
 
     if (!op || op->ended) {
         if (release)
@@ -254,25 +254,25 @@ void aisys_core_op_end(struct aisys_core *core, uint64_t id, int code, const cha
     op->result = result;
     op->release = release;
     if (code == AISYS_OK)
-        op_end(core, op, code, AISYS_NO_BYTES);
+        aisys_op_end(core, op, code, AISYS_NO_BYTES);
     else
-        op_end_words(core, op, code, words);
+        aisys_op_end_words(core, op, code, words);
 }
 
 /* ---- Answers owed --------------------------------------------------------------------------- */
 
-struct reply *reply_find(struct aisys_core *core, aisys_reply handle)
+struct reply *aisys_reply_find(struct aisys_core *core, aisys_reply handle)
 {
     struct reply *reply = table_get(&core->replies, (uint32_t)handle);
 
     return reply && reply->actor && reply->generation == handle >> 32 ? reply : NULL;
 }
 
-struct reply *reply_new(struct aisys_actor *actor, const struct message *message)
+struct reply *aisys_reply_new(struct aisys_actor *actor, const struct message *message)
 {
     struct aisys_core *core = actor->core;
     uint32_t index;
-    struct reply *reply = table_take(&core->replies, offsetof(struct reply, index), &index);
+    struct reply *reply = aisys_table_take(&core->replies, offsetof(struct reply, index), &index);
 
     if (!reply)
         return NULL;
@@ -299,7 +299,7 @@ struct reply *reply_new(struct aisys_actor *actor, const struct message *message
 #define ARENA_FACTOR      24u
 #define ARENA_FLOOR_BYTES (64u * 1024)
 
-struct aisys_arena *arena_take(struct aisys_core *core, size_t payload_bytes)
+struct aisys_arena *aisys_arena_take(struct aisys_core *core, size_t payload_bytes)
 {
     struct aisys_arena *arena;
 
@@ -314,7 +314,7 @@ struct aisys_arena *arena_take(struct aisys_core *core, size_t payload_bytes)
     return arena;
 }
 
-void arena_put_back(struct aisys_core *core, struct aisys_arena *arena)
+void aisys_arena_put_back(struct aisys_core *core, struct aisys_arena *arena)
 {
     if (!arena)
         return;
@@ -325,7 +325,7 @@ void arena_put_back(struct aisys_core *core, struct aisys_arena *arena)
         core_release(core, arena);
 }
 
-void reply_free(struct aisys_core *core, struct reply *reply)
+void aisys_reply_free(struct aisys_core *core, struct reply *reply)
 {
     if (reply->prev)
         reply->prev->next = reply->next;
@@ -337,9 +337,9 @@ void reply_free(struct aisys_core *core, struct reply *reply)
         core->in_hand_arena = reply->arena; /* the handler still reads its request */
         core->in_hand_reply = NULL;
     } else {
-        arena_put_back(core, reply->arena);
+        aisys_arena_put_back(core, reply->arena);
     }
     reply->arena = NULL;
     reply->actor = NULL;
-    table_give(&core->replies, offsetof(struct reply, index), reply->index);
+    aisys_table_give(&core->replies, offsetof(struct reply, index), reply->index);
 }

@@ -23,11 +23,11 @@ static void mailbox_make_room(struct aisys_actor *to, size_t bytes)
 {
     while (to->queued + to->reserved >= to->queued_max ||
            to->queued_bytes + bytes > to->queued_bytes_max) {
-        struct message *oldest = mailbox_drop_oldest(to);
+        struct message *oldest = aisys_mailbox_drop_oldest(to);
 
         if (!oldest)
             return;
-        message_fail(to->core, actor_id(to), oldest, AISYS_RESOURCE_EXHAUSTED,
+        aisys_message_fail(to->core, actor_id(to), oldest, AISYS_RESOURCE_EXHAUSTED,
             "dropped for a newer message: the mailbox is full");
         to->dropped++;
         message_free(to->core, oldest);
@@ -158,14 +158,14 @@ static int ask(struct aisys_actor *self, struct aisys_id to, uint8_t kind, uint3
                                                                       : then.deadline_ms;
     struct parcel parcel;
     struct op *op;
-    int r = op_begin(self, OP_ASK, then, &op);
+    int r = aisys_op_begin(self, OP_ASK, then, &op);
 
     if (unlikely(r != 0))
         return r;
     op->to = to;
     parcel = (struct parcel){
         .from = actor_id(self),
-        .correlation = op_id(op),
+        .correlation = aisys_op_id(op),
         .deadline_ms = core->now_ms + deadline_ms,
         .type = type,
         .kind = kind,
@@ -174,10 +174,10 @@ static int ask(struct aisys_actor *self, struct aisys_id to, uint8_t kind, uint3
     };
     r = dispatch(core, to, &parcel);
     if (unlikely(r != 0)) {
-        op_free(core, op);
+        aisys_op_free(core, op);
         return r;
     }
-    op_arm(core, op, parcel.deadline_ms);
+    aisys_op_arm(core, op, parcel.deadline_ms);
     return 0;
 }
 
@@ -190,7 +190,7 @@ int aisys_ask(struct aisys_actor *self, struct aisys_id to, uint32_t type,
 int aisys_call_packed(struct aisys_actor *self, struct aisys_id to, const char *method,
     struct aisys_bytes request, struct aisys_then then)
 {
-    return ask(self, to, AISYS_ENVELOPE_CALL, method_id(method), request, then);
+    return ask(self, to, AISYS_ENVELOPE_CALL, aisys_method_id(method), request, then);
 }
 
 #define PACK_ON_STACK_BYTES 1024u
@@ -230,7 +230,7 @@ static void answer_late(
     } else {
         core->unknown++;
     }
-    dead_letter(
+    aisys_dead_letter_add(
         core, from, to, AISYS_ENVELOPE_END, (uint32_t)code, (uint32_t)bytes, AISYS_DEAD_LATE);
 }
 
@@ -238,13 +238,13 @@ static void answer_late(
 static int answer_arrived(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
     uint64_t correlation, int code, struct aisys_bytes payload)
 {
-    struct op *op = op_find(core, correlation);
+    struct op *op = aisys_op_find(core, correlation);
 
     if (!op || op->kind != OP_ASK || op->ended || !aisys_id_equal(actor_id(op->actor), to)) {
         answer_late(core, from, to, code, payload.len);
         return AISYS_SEND_GONE;
     }
-    return op_end(core, op, code, payload);
+    return aisys_op_end(core, op, code, payload);
 }
 
 static int answer(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
@@ -265,23 +265,24 @@ static int answer(struct aisys_core *core, struct aisys_id from, struct aisys_id
     return answer_arrived(core, from, to, correlation, code, payload);
 }
 
-int reply_end(struct aisys_core *core, struct reply *reply, int code, struct aisys_bytes payload)
+int aisys_reply_end(
+    struct aisys_core *core, struct reply *reply, int code, struct aisys_bytes payload)
 {
     int r = answer(core, actor_id(reply->actor), reply->to, reply->correlation, reply->priority,
         code, payload);
 
-    reply_free(core, reply);
+    aisys_reply_free(core, reply);
     return r;
 }
 
-void reply_fail(struct aisys_core *core, struct reply *reply, int code, const char *words)
+void aisys_reply_fail(struct aisys_core *core, struct reply *reply, int code, const char *words)
 {
     unsigned char packed[ERROR_WORDS_BYTES_MAX];
 
-    reply_end(core, reply, code, error_pack_words(code, words, packed));
+    aisys_reply_end(core, reply, code, aisys_error_pack_words(code, words, packed));
 }
 
-void message_fail(struct aisys_core *core, struct aisys_id by, const struct message *message,
+void aisys_message_fail(struct aisys_core *core, struct aisys_id by, const struct message *message,
     int code, const char *words)
 {
     unsigned char packed[ERROR_WORDS_BYTES_MAX];
@@ -289,22 +290,22 @@ void message_fail(struct aisys_core *core, struct aisys_id by, const struct mess
     if (message->kind != AISYS_ENVELOPE_ASK && message->kind != AISYS_ENVELOPE_CALL)
         return;
     answer(core, by, message->seen.from, message->seen.reply, message->priority, code,
-        error_pack_words(code, words, packed));
+        aisys_error_pack_words(code, words, packed));
 }
 
 int aisys_answer_bytes(struct aisys_actor *self, aisys_reply handle, struct aisys_bytes payload)
 {
-    struct reply *reply = reply_find(self->core, handle);
+    struct reply *reply = aisys_reply_find(self->core, handle);
 
     if (!reply || reply->actor != self)
         return AISYS_SEND_GONE;
-    return reply_end(self->core, reply, AISYS_OK, payload);
+    return aisys_reply_end(self->core, reply, AISYS_OK, payload);
 }
 
 int aisys_answer(struct aisys_actor *self, aisys_reply handle, const ProtobufCMessage *message)
 {
     struct aisys_core *core = self->core;
-    struct reply *reply = reply_find(core, handle);
+    struct reply *reply = aisys_reply_find(core, handle);
     unsigned char small[PACK_ON_STACK_BYTES];
     unsigned char *packed = small;
     size_t bytes;
@@ -320,12 +321,12 @@ int aisys_answer(struct aisys_actor *self, aisys_reply handle, const ProtobufCMe
     if (bytes > sizeof(small))
         packed = bytes <= core->message_bytes_max ? core_alloc(core, bytes) : NULL;
     if (!packed) {
-        reply_fail(
+        aisys_reply_fail(
             core, reply, AISYS_RESOURCE_EXHAUSTED, "no memory for the answer, or it is too large");
         return -ENOMEM;
     }
     protobuf_c_message_pack(message, packed);
-    r = reply_end(core, reply, AISYS_OK, AISYS_BYTES(packed, bytes));
+    r = aisys_reply_end(core, reply, AISYS_OK, AISYS_BYTES(packed, bytes));
     if (packed != small)
         core_release(core, packed);
     return r;
@@ -334,7 +335,7 @@ int aisys_answer(struct aisys_actor *self, aisys_reply handle, const ProtobufCMe
 int aisys_fail(
     struct aisys_actor *self, aisys_reply handle, enum aisys_code code, const char *format, ...)
 {
-    struct reply *reply = reply_find(self->core, handle);
+    struct reply *reply = aisys_reply_find(self->core, handle);
     char words[ERROR_WORDS_MAX];
     va_list ap;
 
@@ -345,39 +346,39 @@ int aisys_fail(
     va_start(ap, format);
     vsnprintf(words, sizeof(words), format, ap);
     va_end(ap);
-    reply_fail(self->core, reply, (int)code, words);
+    aisys_reply_fail(self->core, reply, (int)code, words);
     return 0;
 }
 
 int aisys_fail_diag(struct aisys_actor *self, aisys_reply handle, enum aisys_code code,
     const struct aisys_diag *diag)
 {
-    struct reply *reply = reply_find(self->core, handle);
+    struct reply *reply = aisys_reply_find(self->core, handle);
     struct aisys_bytes packed;
     int r;
 
     if (!reply || reply->actor != self)
         return AISYS_SEND_GONE;
-    packed = error_pack_diag(self->core, (int)code, diag);
-    r = reply_end(self->core, reply, (int)code, packed);
+    packed = aisys_error_pack_diag(self->core, (int)code, diag);
+    r = aisys_reply_end(self->core, reply, (int)code, packed);
     core_release(self->core, (void *)(uintptr_t)packed.data);
     return r;
 }
 
 int aisys_fail_as(struct aisys_actor *self, aisys_reply handle, const struct aisys_end *end)
 {
-    struct reply *reply = reply_find(self->core, handle);
+    struct reply *reply = aisys_reply_find(self->core, handle);
 
     if (end->code == AISYS_OK)
         aisys_check_failed_in_actor("the end that is passed on is an error", __FILE__, __LINE__);
     if (!reply || reply->actor != self)
         return AISYS_SEND_GONE;
-    return reply_end(self->core, reply, end->code, AISYS_BYTES(end->data, end->bytes));
+    return aisys_reply_end(self->core, reply, end->code, AISYS_BYTES(end->data, end->bytes));
 }
 
 uint32_t aisys_reply_remaining_ms(const struct aisys_actor *self, aisys_reply handle)
 {
-    const struct reply *reply = reply_find(self->core, handle);
+    const struct reply *reply = aisys_reply_find(self->core, handle);
 
     return reply ? remaining_ms(self->core, reply->deadline_ms) : 0;
 }
@@ -403,11 +404,11 @@ static void deliver_refused(
     unsigned char packed[ERROR_WORDS_BYTES_MAX];
 
     if (envelope->kind == AISYS_ENVELOPE_TELL)
-        dead_letter(core, envelope->from, envelope->to, envelope->kind, envelope->type,
+        aisys_dead_letter_add(core, envelope->from, envelope->to, envelope->kind, envelope->type,
             (uint32_t)envelope->payload.len, outcomes[i].reason);
     else
         answer(core, envelope->to, envelope->from, envelope->correlation, envelope->priority,
-            outcomes[i].code, error_pack_words(outcomes[i].code, outcomes[i].words, packed));
+            outcomes[i].code, aisys_error_pack_words(outcomes[i].code, outcomes[i].words, packed));
 }
 
 int aisys_core_deliver(struct aisys_core *core, const struct aisys_envelope *envelope)
@@ -448,9 +449,9 @@ void aisys_core_lost(
 {
     unsigned char packed[ERROR_WORDS_BYTES_MAX];
 
-    dead_letter(core, envelope->from, envelope->to, envelope->kind, envelope->type,
+    aisys_dead_letter_add(core, envelope->from, envelope->to, envelope->kind, envelope->type,
         (uint32_t)envelope->payload.len, reason);
     if (envelope->kind != AISYS_ENVELOPE_TELL && envelope->kind != AISYS_ENVELOPE_END)
         answer_arrived(core, envelope->to, envelope->from, envelope->correlation, AISYS_UNAVAILABLE,
-            error_pack_words(AISYS_UNAVAILABLE, "the request was lost on its way", packed));
+            aisys_error_pack_words(AISYS_UNAVAILABLE, "the request was lost on its way", packed));
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-void table_init(
+void aisys_table_init(
     struct table *table, const struct aisys_allocator *memory, size_t element_bytes, uint32_t max)
 {
     AISYS_CHECK(element_bytes <= UINT32_MAX);
@@ -11,7 +11,7 @@ void table_init(
         (struct table){ .memory = memory, .element_bytes = (uint32_t)element_bytes, .max = max };
 }
 
-void table_deinit(struct table *table)
+void aisys_table_deinit(struct table *table)
 {
     for (uint32_t i = 0; i < table->chunks_nr; i++)
         table->memory->free(table->memory->ctx, table->chunks[i]);
@@ -48,7 +48,7 @@ static int table_grow(struct table *table)
     return 0;
 }
 
-void *table_take(struct table *table, size_t link_offset, uint32_t *ret_index)
+void *aisys_table_take(struct table *table, size_t link_offset, uint32_t *ret_index)
 {
     uint32_t index;
     unsigned char *element;
@@ -70,7 +70,7 @@ void *table_take(struct table *table, size_t link_offset, uint32_t *ret_index)
     return element;
 }
 
-void table_give(struct table *table, size_t link_offset, uint32_t index)
+void aisys_table_give(struct table *table, size_t link_offset, uint32_t index)
 {
     unsigned char *element = table_get(table, index);
 

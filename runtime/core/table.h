@@ -24,9 +24,9 @@ struct table {
     const struct aisys_allocator *memory; /* borrowed */
 };
 
-void table_init(
+void aisys_table_init(
     struct table *table, const struct aisys_allocator *memory, size_t element_bytes, uint32_t max);
-void table_deinit(struct table *table);
+void aisys_table_deinit(struct table *table);
 
 static inline void *table_at(const struct table *table, uint32_t index)
 {
@@ -41,7 +41,7 @@ static inline void *table_get(const struct table *table, uint32_t index)
 }
 
 /* @link_offset: where in the element the free list may keep four bytes. */
-void *table_take(struct table *table, size_t link_offset, uint32_t *ret_index);
-void table_give(struct table *table, size_t link_offset, uint32_t index);
+void *aisys_table_take(struct table *table, size_t link_offset, uint32_t *ret_index);
+void aisys_table_give(struct table *table, size_t link_offset, uint32_t index);
 
 #endif

@@ -34,12 +34,13 @@ static const ProtobufCMessage *call_request(struct aisys_actor *actor,
     struct aisys_diag diag;
 
     reply->output = method->descriptor->output;
-    reply->arena = arena_take(core, message->seen.bytes);
+    reply->arena = aisys_arena_take(core, message->seen.bytes);
     request = reply->arena ? unpack(reply->arena, method->descriptor->input, &message->seen) : NULL;
     if (!request) {
         const bool short_of_memory = !reply->arena || aisys_arena_failed(reply->arena);
 
-        reply_fail(core, reply, short_of_memory ? AISYS_RESOURCE_EXHAUSTED : AISYS_INVALID_ARGUMENT,
+        aisys_reply_fail(core, reply,
+            short_of_memory ? AISYS_RESOURCE_EXHAUSTED : AISYS_INVALID_ARGUMENT,
             short_of_memory ? "no memory to unpack the request"
                             : "the request is not a message of its type");
         return NULL;
@@ -48,9 +49,9 @@ static const ProtobufCMessage *call_request(struct aisys_actor *actor,
         aisys_diag_init(&diag);
         core->env->validate(core->env->ctx, request, &diag);
         if (aisys_diag_errors(&diag)) {
-            struct aisys_bytes packed = error_pack_diag(core, AISYS_INVALID_ARGUMENT, &diag);
+            struct aisys_bytes packed = aisys_error_pack_diag(core, AISYS_INVALID_ARGUMENT, &diag);
 
-            reply_end(core, reply, AISYS_INVALID_ARGUMENT, packed);
+            aisys_reply_end(core, reply, AISYS_INVALID_ARGUMENT, packed);
             core_release(core, (void *)(uintptr_t)packed.data);
             return NULL;
         }
@@ -60,11 +61,11 @@ static const ProtobufCMessage *call_request(struct aisys_actor *actor,
 
 static int handle_call(struct aisys_actor *actor, struct message *message, struct reply *reply)
 {
-    const struct class_method *method = class_method(actor->class, message->seen.type);
+    const struct class_method *method = aisys_class_method(actor->class, message->seen.type);
     const ProtobufCMessage *request;
 
     if (!method || !method->handle) {
-        reply_fail(actor->core, reply, AISYS_UNIMPLEMENTED, "no such method");
+        aisys_reply_fail(actor->core, reply, AISYS_UNIMPLEMENTED, "no such method");
         return 0;
     }
     request = call_request(actor, method, message, reply);
@@ -75,10 +76,10 @@ static int handle_call(struct aisys_actor *actor, struct message *message, struc
 static int handle_request(struct aisys_actor *actor, struct message *message)
 {
     struct aisys_core *core = actor->core;
-    struct reply *reply = reply_new(actor, message);
+    struct reply *reply = aisys_reply_new(actor, message);
 
     if (!reply) {
-        message_fail(
+        aisys_message_fail(
             core, actor_id(actor), message, AISYS_RESOURCE_EXHAUSTED, "too many answers are owed");
         return 0;
     }
@@ -86,7 +87,7 @@ static int handle_request(struct aisys_actor *actor, struct message *message)
     if (message->kind == AISYS_ENVELOPE_CALL)
         return handle_call(actor, message, reply);
     if (!actor->class->ops->receive) {
-        reply_fail(core, reply, AISYS_UNIMPLEMENTED, "takes no untyped messages");
+        aisys_reply_fail(core, reply, AISYS_UNIMPLEMENTED, "takes no untyped messages");
         return 0;
     }
     message->seen.reply = reply_handle(reply);
@@ -108,16 +109,16 @@ static int handle_end_of(struct aisys_actor *actor, struct op *op, const struct 
     };
 
     if (!end.more)
-        end.result = op->kind == OP_JOB ? job_result(op->job) : op->result;
+        end.result = op->kind == OP_JOB ? aisys_job_outcome(op->job) : op->result;
     if (end.code != AISYS_OK || (then->message && op->kind == OP_ASK)) {
-        core->in_hand_arena = arena_take(core, end.bytes);
+        core->in_hand_arena = aisys_arena_take(core, end.bytes);
         if (!core->in_hand_arena)
             end = (struct aisys_end){ .token = op->token,
                 .code = AISYS_RESOURCE_EXHAUSTED,
                 .words = "no memory to unpack the reply" };
         else if (end.code != AISYS_OK)
             end.words =
-                error_words(end.code, AISYS_BYTES(end.data, end.bytes), core->in_hand_arena);
+                aisys_error_words(end.code, AISYS_BYTES(end.data, end.bytes), core->in_hand_arena);
         else if (!(end.message = unpack(core->in_hand_arena, then->message, &message->seen)))
             end = (struct aisys_end){ .token = op->token,
                 .code = AISYS_INTERNAL,
@@ -131,26 +132,26 @@ static int handle_end(struct aisys_actor *actor, struct message *message)
     struct aisys_core *core = actor->core;
     const uint64_t id = message->seen.reply;
     const bool more = message->flags & MESSAGE_MORE;
-    struct op *op = op_find(core, id);
+    struct op *op = aisys_op_find(core, id);
     int r;
 
     if (!op || op->cancelled) {
         if (op && !more)
-            op_free(core, op);
+            aisys_op_free(core, op);
         core->in_hand = NULL;
         actor->dropped++;
         return 0;
     }
     r = handle_end_of(actor, op, message);
     if (!more)
-        op_free(core, op);
+        aisys_op_free(core, op);
     return r;
 }
 
 static int handle_tell(struct aisys_actor *actor, struct message *message)
 {
     if (!actor->class->ops->receive) {
-        core_log(actor->core, actor, AISYS_WARNING, "message_not_understood", "type=%u",
+        aisys_core_log(actor->core, actor, AISYS_WARNING, "message_not_understood", "type=%u",
             (unsigned)message->seen.type);
         return 0;
     }
@@ -167,14 +168,14 @@ static inline void handled(struct aisys_actor *actor, int r, const char *why)
     if (unlikely(r < 0 || actor->gave_up)) {
         if (message)
             actor->failed++;
-        actor_fail(actor, r < 0 ? r : -ECANCELED, why);
+        aisys_actor_fail(actor, r < 0 ? r : -ECANCELED, why);
     } else if (message) {
         actor->handled++;
     }
     core->in_hand = NULL;
     core->in_hand_reply = NULL;
     if (core->in_hand_arena) {
-        arena_put_back(core, core->in_hand_arena);
+        aisys_arena_put_back(core, core->in_hand_arena);
         core->in_hand_arena = NULL;
     }
     if (core->in_hand_held) {
@@ -210,7 +211,7 @@ static inline void handle_one(struct aisys_actor *actor, struct message *message
     core->in_hand = core->in_hand_held = message;
     r = handle(actor, message);
     if (unlikely(sampled))
-        measured_sample(actor, waited, core->env->ticks() - begin);
+        aisys_measured_sample(actor, waited, core->env->ticks() - begin);
     handled(actor, r, NULL);
 }
 
@@ -220,7 +221,7 @@ static inline struct message *next_message(struct aisys_actor *actor)
 {
     if (likely(actor->life == LIFE_RUNNING || actor->life == LIFE_DRAINING))
         return mailbox_pop(actor);
-    return actor_gated(actor) ? mailbox_pop_end(actor) : NULL;
+    return actor_gated(actor) ? aisys_mailbox_pop_end(actor) : NULL;
 }
 
 static bool has_message(const struct aisys_actor *actor)
@@ -234,7 +235,7 @@ static bool has_message(const struct aisys_actor *actor)
 static inline void activated(struct aisys_actor *actor)
 {
     if (unlikely(actor->life != LIFE_RUNNING))
-        actor_settle(actor);
+        aisys_actor_settle(actor);
     if (has_message(actor))
         actor_run_later(actor);
 }
@@ -251,7 +252,7 @@ static uint64_t activate(struct aisys_core *core, struct aisys_actor *actor, uin
     core->current = actor;
     core->activations++;
     if (unlikely(actor->todo != TODO_NOTHING))
-        handled(actor, actor_do(actor), NULL);
+        handled(actor, aisys_actor_do(actor), NULL);
     /* What it sends to itself now waits for the next activation: the others come first. */
     budget = actor->queued < ACTIVATION_MESSAGES ? actor->queued : ACTIVATION_MESSAGES;
     while (n < budget && (message = next_message(actor))) {
@@ -333,7 +334,7 @@ bool aisys_core_turn(struct aisys_core *core)
     core->in_turn = true;
     core->turns++;
     core->now_ms = core->env->now_ms(core->env->ctx);
-    wheel_advance(&core->wheel, core->now_ms);
+    aisys_wheel_advance(&core->wheel, core->now_ms);
     core->turn_began = core->env->ticks();
     turning = core;
     turn_run(core);
@@ -344,7 +345,7 @@ bool aisys_core_turn(struct aisys_core *core)
 
 uint64_t aisys_core_next_ms(const struct aisys_core *core)
 {
-    return wheel_next_ms(&core->wheel);
+    return aisys_wheel_next_ms(&core->wheel);
 }
 
 struct aisys_actor *aisys_core_current(const struct aisys_core *core)

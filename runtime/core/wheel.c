@@ -10,7 +10,7 @@ static unsigned wheel_shift(unsigned level)
     return level * WHEEL_SLOT_BITS;
 }
 
-void wheel_init(struct wheel *wheel, uint64_t now_ms, void *ctx)
+void aisys_wheel_init(struct wheel *wheel, uint64_t now_ms, void *ctx)
 {
     *wheel = (struct wheel){ .now_ms = now_ms, .ctx = ctx };
     for (unsigned level = 0; level < WHEEL_LEVELS; level++)
@@ -45,7 +45,7 @@ static void wheel_place(struct wheel *wheel, struct wheel_node *node)
     wheel->occupied[level] |= UINT64_C(1) << slot;
 }
 
-void wheel_arm(struct wheel *wheel, struct wheel_node *node, uint64_t at_ms)
+void aisys_wheel_arm(struct wheel *wheel, struct wheel_node *node, uint64_t at_ms)
 {
     /* The last moment that differs from now in digits that have a wheel. */
     const uint64_t horizon_ms =
@@ -66,7 +66,7 @@ static void wheel_unlink(struct wheel_node *node)
     node->next = node->prev = NULL;
 }
 
-void wheel_disarm(struct wheel *wheel, struct wheel_node *node)
+void aisys_wheel_disarm(struct wheel *wheel, struct wheel_node *node)
 {
     if (!wheel_is_armed(node))
         return;
@@ -106,7 +106,7 @@ static void wheel_expire_now(struct wheel *wheel)
     }
 }
 
-uint64_t wheel_next_ms(const struct wheel *wheel)
+uint64_t aisys_wheel_next_ms(const struct wheel *wheel)
 {
     if (!wheel->armed)
         return UINT64_MAX;
@@ -128,10 +128,10 @@ uint64_t wheel_next_ms(const struct wheel *wheel)
     return UINT64_MAX;
 }
 
-void wheel_advance(struct wheel *wheel, uint64_t now_ms)
+void aisys_wheel_advance(struct wheel *wheel, uint64_t now_ms)
 {
     while (wheel->now_ms < now_ms) {
-        const uint64_t next_ms = wheel_next_ms(wheel);
+        const uint64_t next_ms = aisys_wheel_next_ms(wheel);
 
         if (next_ms > now_ms) {
             wheel->now_ms = now_ms;

@@ -32,12 +32,12 @@ struct wheel {
     struct wheel_node slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };
 
-void wheel_init(struct wheel *wheel, uint64_t now_ms, void *ctx);
+void aisys_wheel_init(struct wheel *wheel, uint64_t now_ms, void *ctx);
 
 /* Call node->expired for @node when the wheel has been advanced to @at_ms (or the next ms, if that has passed).
  * Nothing waits past 139 years of the clock. */
-void wheel_arm(struct wheel *wheel, struct wheel_node *node, uint64_t at_ms);
-void wheel_disarm(struct wheel *wheel, struct wheel_node *node); /* not armed is fine */
+void aisys_wheel_arm(struct wheel *wheel, struct wheel_node *node, uint64_t at_ms);
+void aisys_wheel_disarm(struct wheel *wheel, struct wheel_node *node); /* not armed is fine */
 
 static inline bool wheel_is_armed(const struct wheel_node *node)
 {
@@ -45,9 +45,9 @@ static inline bool wheel_is_armed(const struct wheel_node *node)
 }
 
 /* Expire everything up to and including @now_ms, in order. What is called may arm and disarm. */
-void wheel_advance(struct wheel *wheel, uint64_t now_ms);
+void aisys_wheel_advance(struct wheel *wheel, uint64_t now_ms);
 
 /* A time at which advancing is worth it: never later than the first deadline; UINT64_MAX: nothing waits. */
-uint64_t wheel_next_ms(const struct wheel *wheel);
+uint64_t aisys_wheel_next_ms(const struct wheel *wheel);
 
 #endif
