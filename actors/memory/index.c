@@ -288,6 +288,10 @@ void memory_list_relate(
     struct memory_list *list, int64_t from, const char *type, int64_t to, double weight)
 {
     list->n = list->n_values = 0;
+    memory_list_add(list, AISYS_DB_STOP_IF_NONE,
+        "SELECT 1 WHERE EXISTS(SELECT 1 FROM memory WHERE id = ?1) AND "
+        "EXISTS(SELECT 1 FROM memory WHERE id = ?2)",
+        2, aisys_db_int(from), aisys_db_int(to));
     memory_list_add(list, 0,
         "INSERT INTO memory_link(from_id, type, to_id, weight) VALUES(?1, ?2, ?3, ?4) "
         "ON CONFLICT DO UPDATE SET weight = excluded.weight",

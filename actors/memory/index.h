@@ -89,6 +89,7 @@ void memory_list_fetch(struct memory_list *list, const char *ids);
 /* Forget records. @ids: a JSON array. */
 void memory_list_forget(struct memory_list *list, const char *ids);
 
+/* Stops after its first statement when one of them is not there. */
 void memory_list_relate(
     struct memory_list *list, int64_t from, const char *type, int64_t to, double weight);
 

@@ -169,7 +169,8 @@ static int search_newer(const void *a, const void *b)
 }
 
 /* Keeps twice k at most and cuts to k whenever that is full: no sort of all there is. */
-void memory_search_newest(struct memory_search *search, struct memory_rows *rows)
+void memory_search_newest(struct memory_search *search, struct memory_rows *rows,
+    const struct memory_half_lives *half_lives)
 {
     const unsigned room = search->depth * 2;
     unsigned n = 0;
@@ -190,6 +191,11 @@ void memory_search_newest(struct memory_search *search, struct memory_rows *rows
     }
     qsort(search->candidates, n, sizeof(*search->candidates), search_newer);
     search->n = n < search->k ? n : search->k;
-    for (unsigned i = 0; i < search->n; i++)
-        search->candidates[i].score = 1;
+    for (unsigned i = 0; i < search->n; i++) {
+        struct memory_candidate *c = &search->candidates[i];
+        const struct memory_row *row = memory_rows_at(rows, c->slot);
+
+        c->recency = memory_recency(row->event_ms, search->filter.now_ms, half_lives->ms[row->tier]);
+        c->score = 1;
+    }
 }

@@ -50,7 +50,8 @@ int memory_search_begin(
 void memory_search_deinit(struct memory_search *search);
 
 /* The newest k of the selection by event time, in place of a search: for an empty query. */
-void memory_search_newest(struct memory_search *search, struct memory_rows *rows);
+void memory_search_newest(struct memory_search *search, struct memory_rows *rows,
+    const struct memory_half_lives *half_lives);
 
 void memory_search_add_text(struct memory_search *search, const struct memory_rows *rows,
     const struct aisys_db_result *result);
