@@ -92,12 +92,13 @@ int memory_on_prepared(struct aisys_actor *self, const struct aisys_end *end)
     if (end->code != AISYS_OK)
         return memory_work_fail(self, work, end->code, "%s", end->words);
     work->prepared = memory_prepared_move(end->result);
-    return work->prepared != NULL ? store_run(self, work) : memory_work_refused(self, work, -ENOMEM);
+    return work->prepared != NULL ? store_run(self, work)
+                                  : memory_work_refused(self, work, -ENOMEM);
 }
 
 /* Everything that Store and Supersede have in common. @record borrows from the request. */
-static int store_begin(struct aisys_actor *self, const struct memory_record *record, char *const *tags,
-    size_t n_tags, aisys_reply reply)
+static int store_begin(struct aisys_actor *self, const struct memory_record *record,
+    char *const *tags, size_t n_tags, aisys_reply reply)
 {
     struct memory_state *m = aisys_state(self);
     const size_t bytes = strlen(record->text), bad = memory_utf8_check(record->text, bytes);
@@ -111,7 +112,8 @@ static int store_begin(struct aisys_actor *self, const struct memory_record *rec
         if (memory_utf8_check(tags[i], strlen(tags[i])) != 0 || strchr(tags[i], '\n') != NULL)
             return change_invalid(self, reply, "tags: a tag must be UTF-8 without line feeds");
     }
-    if ((record->session != NULL && memory_utf8_check(record->session, strlen(record->session)) != 0) ||
+    if ((record->session != NULL &&
+            memory_utf8_check(record->session, strlen(record->session)) != 0) ||
         (record->source != NULL && memory_utf8_check(record->source, strlen(record->source)) != 0))
         return change_invalid(self, reply, "session and source must be UTF-8");
 
@@ -130,8 +132,8 @@ static int store_begin(struct aisys_actor *self, const struct memory_record *rec
 }
 
 /* A record as of now. */
-static struct memory_record store_record(struct aisys_actor *self, const int64_t *event_ms, int kind,
-    double importance, int64_t ttl_ms)
+static struct memory_record store_record(
+    struct aisys_actor *self, const int64_t *event_ms, int kind, double importance, int64_t ttl_ms)
 {
     const int64_t now_ms = aisys_wall_ms(self);
     struct memory_record record = { .created_ms = now_ms };
@@ -156,8 +158,8 @@ static int store_request_id(const char *method, const char *request_id, char *to
 int memory_store(struct aisys_actor *self, const void *request, aisys_reply reply)
 {
     const Aisys__Memory__StoreRequest *r = request;
-    struct memory_record record = store_record(self, r->has_event_time ? &r->event_time : NULL,
-        (int)r->kind, r->importance, r->ttl_ms);
+    struct memory_record record = store_record(
+        self, r->has_event_time ? &r->event_time : NULL, (int)r->kind, r->importance, r->ttl_ms);
     char request_id[160];
 
     if (r->text == NULL || r->text[0] == '\0')
@@ -174,8 +176,8 @@ int memory_supersede(struct aisys_actor *self, const void *request, aisys_reply 
 {
     const Aisys__Memory__SupersedeRequest *r = request;
     struct memory_state *m = aisys_state(self);
-    struct memory_record record = store_record(self, r->has_event_time ? &r->event_time : NULL,
-        (int)r->kind, r->importance, r->ttl_ms);
+    struct memory_record record = store_record(
+        self, r->has_event_time ? &r->event_time : NULL, (int)r->kind, r->importance, r->ttl_ms);
     const int64_t id = memory_id_read(r->id), slot = memory_rows_find(m->heap->rows, id);
     char request_id[160];
 
@@ -188,7 +190,8 @@ int memory_supersede(struct aisys_actor *self, const void *request, aisys_reply 
     /* With a request id the database decides: it may be the same request again. */
     if (r->request_id == NULL &&
         (memory_rows_at(m->heap->rows, (uint32_t)slot)->flags & MEMORY_ROW_SUPERSEDED) != 0) {
-        aisys_fail(self, reply, AISYS_FAILED_PRECONDITION, "memory %s was superseded before", r->id);
+        aisys_fail(
+            self, reply, AISYS_FAILED_PRECONDITION, "memory %s was superseded before", r->id);
         return 0;
     }
     store_request_id("Supersede", r->request_id, request_id, sizeof(request_id));
@@ -203,11 +206,13 @@ int memory_supersede(struct aisys_actor *self, const void *request, aisys_reply 
 /* ---- The answer ------------------------------------------------------------------------------ */
 
 /* @duplicates: ids with a space between. */
-static void store_answer(struct aisys_actor *self, const struct memory_work *work, int64_t id, const char *duplicates)
+static void store_answer(
+    struct aisys_actor *self, const struct memory_work *work, int64_t id, const char *duplicates)
 {
     Aisys__Memory__StoreReply answer = AISYS__MEMORY__STORE_REPLY__INIT;
     Aisys__Memory__SupersedeReply superseded = AISYS__MEMORY__SUPERSEDE_REPLY__INIT;
-    char text[MEMORY_ID_ROOM], copy[MEMORY_DUPLICATES_MAX * MEMORY_ID_ROOM], *names[MEMORY_DUPLICATES_MAX];
+    char text[MEMORY_ID_ROOM], copy[MEMORY_DUPLICATES_MAX * MEMORY_ID_ROOM],
+        *names[MEMORY_DUPLICATES_MAX];
     char *save;
 
     if (work->supersede) {
@@ -216,7 +221,8 @@ static void store_answer(struct aisys_actor *self, const struct memory_work *wor
         return;
     }
     snprintf(copy, sizeof(copy), "%s", duplicates);
-    for (char *name = strtok_r(copy, " ", &save); name != NULL && answer.n_duplicates < MEMORY_DUPLICATES_MAX;
+    for (char *name = strtok_r(copy, " ", &save);
+         name != NULL && answer.n_duplicates < MEMORY_DUPLICATES_MAX;
          name = strtok_r(NULL, " ", &save))
         names[answer.n_duplicates++] = name;
     answer.id = memory_id_text(id, text);
@@ -225,14 +231,15 @@ static void store_answer(struct aisys_actor *self, const struct memory_work *wor
 }
 
 /* Guards stopped the list: the request was answered before, or the old record is taken. */
-static int store_stopped(struct aisys_actor *self, struct memory_work *work, const struct aisys_db_result *result)
+static int store_stopped(
+    struct aisys_actor *self, struct memory_work *work, const struct aisys_db_result *result)
 {
     struct aisys_db_rows rows;
 
     aisys_db_rows(result, MEMORY_STORE_REPEATED, &rows);
     if (!aisys_db_next(&rows))
-        return memory_work_fail(self, work, AISYS_FAILED_PRECONDITION, "memory %lld was superseded before",
-            (long long)work->prepared->record.supersedes);
+        return memory_work_fail(self, work, AISYS_FAILED_PRECONDITION,
+            "memory %lld was superseded before", (long long)work->prepared->record.supersedes);
     store_answer(self, work, aisys_db_column_int(&rows, 0), aisys_db_column_text(&rows, 1, NULL));
     memory_work_end(aisys_state(self), work);
     return 0;
@@ -241,8 +248,7 @@ static int store_stopped(struct aisys_actor *self, struct memory_work *work, con
 /* It is on the disk: now it counts. */
 static int store_keep(struct memory_state *m, const struct memory_prepared *p)
 {
-    const int64_t slot =
-        memory_rows_append(m->heap->rows, &p->record.row, p->tags, p->vector);
+    const int64_t slot = memory_rows_append(m->heap->rows, &p->record.row, p->tags, p->vector);
     const int64_t old =
         p->record.supersedes != 0 ? memory_rows_find(m->heap->rows, p->record.supersedes) : -1;
 

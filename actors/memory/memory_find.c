@@ -18,14 +18,16 @@
 
 /* ---- Counts of words ------------------------------------------------------------------------- */
 
-static struct memory_count *find_count(struct memory_state *m, const struct memory_query_word *word, uint64_t *ret_hash)
+static struct memory_count *find_count(
+    struct memory_state *m, const struct memory_query_word *word, uint64_t *ret_hash)
 {
     *ret_hash = memory_name_hash(word->text, word->bytes);
     return &m->counts[*ret_hash % MEMORY_COUNTS];
 }
 
 /* Fill in what is known; the words that are not. */
-static unsigned find_unknown(struct memory_state *m, struct memory_query *query, const char **ret_words)
+static unsigned find_unknown(
+    struct memory_state *m, struct memory_query *query, const char **ret_words)
 {
     const uint32_t living = memory_rows_living(m->heap->rows);
     unsigned n = 0;
@@ -43,7 +45,8 @@ static unsigned find_unknown(struct memory_state *m, struct memory_query *query,
     return n;
 }
 
-static void find_learn(struct memory_state *m, struct memory_query *query, const struct aisys_db_result *result)
+static void find_learn(
+    struct memory_state *m, struct memory_query *query, const struct aisys_db_result *result)
 {
     for (unsigned i = 0; i < query->n; i++) {
         struct memory_query_word *word = &query->words[i];
@@ -197,7 +200,8 @@ static int find_scan_range(
     scan->end = end;
     scan->k = work->search->depth;
     rc = aisys_job(self, AISYS_LANE_MEMORY, find_scan_run,
-        (struct aisys_job_input){ input, find_input_free }, memory_then(self, work, MEMORY_ON_SCAN));
+        (struct aisys_job_input){ input, find_input_free },
+        memory_then(self, work, MEMORY_ON_SCAN));
     if (rc != 0)
         find_input_free(input);
     else
@@ -230,8 +234,8 @@ int memory_on_scan(struct aisys_actor *self, const struct aisys_end *end)
     if (work == NULL)
         return 0;
     if (end->code == AISYS_OK)
-        work->n_near = memory_near_merge(
-            work->near, work->n_near, scan->near, scan->n, work->search->depth);
+        work->n_near =
+            memory_near_merge(work->near, work->n_near, scan->near, scan->n, work->search->depth);
     else
         find_went_wrong(work, end->code, end->words);
     return find_step(self, work);
@@ -316,7 +320,8 @@ int memory_search(struct aisys_actor *self, const void *request, aisys_reply rep
     work->search->min_score = r->min_score;
     memory_filter_fill(&work->search->filter,
         &(struct memory_filter_fields){ r->kind, r->n_kind, r->tags, r->n_tags, r->session,
-            r->has_since ? &r->since : NULL, r->has_until ? &r->until : NULL, r->include_superseded },
+            r->has_since ? &r->since : NULL, r->has_until ? &r->until : NULL,
+            r->include_superseded },
         aisys_wall_ms(self));
     if (memory_search_begin(work->search, m->heap->rows, query, strlen(query)) < 0)
         return memory_work_refused(self, work, -ENOMEM);

@@ -8,9 +8,9 @@
 
 #include "memory/words.h"
 
-#define AT_ONCE      256   /* memories forgotten in one transaction */
-#define SAVED_AT_ONCE 1024 /* rows saved in one */
-#define NAMED_MAX    10000 /* ids in an answer */
+#define AT_ONCE          256   /* memories forgotten in one transaction */
+#define SAVED_AT_ONCE    1024  /* rows saved in one */
+#define NAMED_MAX        10000 /* ids in an answer */
 #define REQUESTS_KEPT_MS (24LL * 3600 * 1000)
 
 /* ---- Filters --------------------------------------------------------------------------------- */
@@ -18,7 +18,8 @@
 void memory_filter_fill(
     struct memory_filter *filter, const struct memory_filter_fields *fields, int64_t now_ms)
 {
-    *filter = (struct memory_filter){ .now_ms = now_ms, .include_superseded = fields->include_superseded };
+    *filter = (struct memory_filter){ .now_ms = now_ms,
+        .include_superseded = fields->include_superseded };
     for (size_t i = 0; i < fields->n_kinds; i++)
         filter->kinds |= 1u << fields->kinds[i];
     for (size_t i = 0; i < fields->n_tags && i < MEMORY_TAGS_MAX; i++)
@@ -91,8 +92,8 @@ static char *change_rows(struct memory_state *m, const struct memory_work *work,
         const struct memory_row *row =
             memory_rows_at(m->heap->rows, work->slots[work->slots_done + i]);
 
-        at += sprintf(at, "%s[%lld,%u,%lld,%u,%lld]", i > 0 ? "," : "", (long long)row->id, row->tier,
-            (long long)row->tier_ms, row->hits, (long long)row->used_ms);
+        at += sprintf(at, "%s[%lld,%u,%lld,%u,%lld]", i > 0 ? "," : "", (long long)row->id,
+            row->tier, (long long)row->tier_ms, row->hits, (long long)row->used_ms);
     }
     strcpy(at, "]");
     return json;
@@ -182,7 +183,8 @@ int memory_on_changed(struct aisys_actor *self, const struct aisys_end *end)
 
 /* ---- Forget ---------------------------------------------------------------------------------- */
 
-static int forget_named(struct aisys_actor *self, struct memory_work *work, char *const *names, size_t n)
+static int forget_named(
+    struct aisys_actor *self, struct memory_work *work, char *const *names, size_t n)
 {
     struct memory_state *m = aisys_state(self);
 
@@ -211,7 +213,8 @@ static int forget_filtered(struct aisys_actor *self, struct memory_work *work,
             "filter: is empty; at least one of kind, tags, session, since and until is needed");
     memory_filter_fill(&filter,
         &(struct memory_filter_fields){ f->kind, f->n_kind, f->tags, f->n_tags, f->session,
-            f->has_since ? &f->since : NULL, f->has_until ? &f->until : NULL, f->include_superseded },
+            f->has_since ? &f->since : NULL, f->has_until ? &f->until : NULL,
+            f->include_superseded },
         aisys_wall_ms(self));
     work->ids = malloc(((size_t)memory_rows_living(rows) + 1) * sizeof(*work->ids));
     if (work->ids == NULL)
@@ -245,21 +248,24 @@ int memory_forget(struct aisys_actor *self, const void *request, aisys_reply rep
 /* ---- Consolidate ----------------------------------------------------------------------------- */
 
 /* The tier that a living row should be in. */
-static unsigned consolidate_tier(const struct memory_state *m, const struct memory_row *row, int64_t now_ms)
+static unsigned consolidate_tier(
+    const struct memory_state *m, const struct memory_row *row, int64_t now_ms)
 {
-    const uint32_t needed = m->promote_uses / (row->importance >= 0.8f && m->promote_uses > 1 ? 2 : 1);
+    const uint32_t needed =
+        m->promote_uses / (row->importance >= 0.8f && m->promote_uses > 1 ? 2 : 1);
     const int64_t quiet_since = row->used_ms > row->tier_ms ? row->used_ms : row->tier_ms;
 
     if (row->tier < MEMORY_LONG && row->hits >= needed && (row->flags & MEMORY_ROW_SUPERSEDED) == 0)
         return row->tier + 1u;
-    if (row->tier > MEMORY_SHORT && (double)(now_ms - quiet_since) >
-                                        m->decay_half_lives * (double)m->half_lives.ms[row->tier])
+    if (row->tier > MEMORY_SHORT &&
+        (double)(now_ms - quiet_since) > m->decay_half_lives * (double)m->half_lives.ms[row->tier])
         return row->tier - 1u;
     return row->tier;
 }
 
 /* Find out what is to be done; unless @dry, rows change tier now and are saved after. */
-static int consolidate_plan(struct memory_state *m, struct memory_work *work, int64_t now_ms, bool dry)
+static int consolidate_plan(
+    struct memory_state *m, struct memory_work *work, int64_t now_ms, bool dry)
 {
     struct memory_rows *rows = m->heap->rows;
     const size_t n = (size_t)memory_rows_living(rows) + 1;

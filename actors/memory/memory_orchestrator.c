@@ -34,7 +34,8 @@ static int memory_start(struct aisys_actor *self, const void *config_message)
 {
     static const Aisys__Memory__MemoryOrchestratorConfig none =
         AISYS__MEMORY__MEMORY_ORCHESTRATOR_CONFIG__INIT;
-    const Aisys__Memory__MemoryOrchestratorConfig *c = config_message != NULL ? config_message : &none;
+    const Aisys__Memory__MemoryOrchestratorConfig *c =
+        config_message != NULL ? config_message : &none;
     struct memory_state *m = aisys_state(self);
     const struct aisys_db_options options = {
         .path = c->path,
@@ -45,7 +46,8 @@ static int memory_start(struct aisys_actor *self, const void *config_message)
     const struct aisys_then then = { .continuation = MEMORY_ON_OPEN, .deadline_ms = 60000 };
 
     m->half_lives = (struct memory_half_lives){ { (int64_t)(c->short_half_life_hours * HOUR_MS),
-        (int64_t)(c->medium_half_life_hours * HOUR_MS), (int64_t)(c->long_half_life_hours * HOUR_MS) } };
+        (int64_t)(c->medium_half_life_hours * HOUR_MS),
+        (int64_t)(c->long_half_life_hours * HOUR_MS) } };
     m->params = memory_rank_defaults;
     m->params.recency_share = c->recency_share;
     m->params.importance_share = c->importance_share;
@@ -106,7 +108,8 @@ static int memory_on_load(struct aisys_actor *self, const struct aisys_end *end)
         int64_t slot;
 
         if (!memory_row_read(&rows, &row, tags, vector)) {
-            aisys_give_up(self, -EIO, "the database holds a row that cannot be right: restore a backup");
+            aisys_give_up(
+                self, -EIO, "the database holds a row that cannot be right: restore a backup");
             return 0;
         }
         slot = memory_rows_append(m->heap->rows, &row, tags, vector);
@@ -169,7 +172,7 @@ static int memory_stats(struct aisys_actor *self, const void *request, aisys_rep
     answer.rows = pointers;
     answer.has_count = answer.has_bytes = true;
     answer.count = memory_rows_living(m->heap->rows);
-    answer.bytes = memory_rows_bytes(m->heap->rows) + aisys_db_bytes(m->db);
+    answer.bytes = memory_rows_bytes(m->heap->rows) + aisys_db_bytes(self, m->db);
     answer.backend = (char *)"sqlite";
     answer.durability = (char *)"on the disk before it is answered (WAL, synchronous=FULL)";
     aisys_answer(self, reply, &answer.base);

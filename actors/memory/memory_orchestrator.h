@@ -46,7 +46,8 @@ struct memory_prepared {
     struct memory_record record; /* strings owned by `block` */
     uint64_t tags[MEMORY_TAGS_MAX];
     int8_t vector[MEMORY_VECTOR_BYTES];
-    char duplicates[MEMORY_DUPLICATES_MAX * 24]; /* ids with a space between: what the answer says */
+    char
+        duplicates[MEMORY_DUPLICATES_MAX * 24]; /* ids with a space between: what the answer says */
     size_t text_bytes;
     char *words;
     char *block;
@@ -111,7 +112,7 @@ struct memory_state {
     double decay_half_lives;
     uint32_t consolidate_every_s;
     bool ready;
-    bool saving;       /* stop() waits for the last save */
+    bool saving; /* stop() waits for the last save */
     bool consolidating;
     char trouble[160]; /* what the database said last; "" when it was well */
 };
@@ -127,11 +128,12 @@ struct memory_work *memory_work_find(struct memory_state *m, uint64_t token); /*
 void memory_work_end(struct memory_state *m, struct memory_work *work);
 
 /* How the end of a step of @work comes back. */
-struct aisys_then memory_then(struct aisys_actor *self, const struct memory_work *work, unsigned continuation);
+struct aisys_then memory_then(
+    struct aisys_actor *self, const struct memory_work *work, unsigned continuation);
 
 /* Answer @work's caller with an error and end it. Returns 0. */
-int memory_work_fail(struct aisys_actor *self, struct memory_work *work, int code, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+int memory_work_fail(struct aisys_actor *self, struct memory_work *work, int code,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* As above for a step that could not begin: @rc is what aisys_db_exec() or aisys_job() returned. */
 int memory_work_refused(struct aisys_actor *self, struct memory_work *work, int rc);

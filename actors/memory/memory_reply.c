@@ -37,7 +37,7 @@ struct reply_hit {
     Aisys__Memory__Record record;
     char id[MEMORY_ID_ROOM], superseded_by[MEMORY_ID_ROOM], supersedes[MEMORY_ID_ROOM];
     char *tags[MEMORY_TAGS_MAX];
-    char *tag_words; /* owned */
+    char *tag_words;                            /* owned */
     Aisys__Memory__Record__Relation *relations; /* owned, with their texts */
     Aisys__Memory__Record__Relation **relation_pointers;
     size_t relations_room;
@@ -57,7 +57,8 @@ static void reply_hits_free(struct reply_hit *hits, unsigned n)
 }
 
 /* What is known without the database. */
-static void reply_row(struct reply_hit *h, const struct memory_row *row, const struct memory_candidate *c)
+static void reply_row(
+    struct reply_hit *h, const struct memory_row *row, const struct memory_candidate *c)
 {
     Aisys__Memory__Record *record = &h->record;
 
@@ -109,7 +110,8 @@ static char *reply_text(const struct aisys_db_rows *rows, unsigned column)
 
 static int reply_texts(struct reply_hit *h, const struct aisys_db_rows *rows)
 {
-    const int64_t supersedes = aisys_db_column_int(rows, 5), superseded_by = aisys_db_column_int(rows, 6);
+    const int64_t supersedes = aisys_db_column_int(rows, 5),
+                  superseded_by = aisys_db_column_int(rows, 6);
     Aisys__Memory__Record *record = &h->record;
 
     h->there = true;

@@ -123,15 +123,18 @@ void memory_work_end(struct memory_state *m, struct memory_work *work)
     m->heap->free = (uint32_t)token + 1;
 }
 
-struct aisys_then memory_then(struct aisys_actor *self, const struct memory_work *work, unsigned continuation)
+struct aisys_then memory_then(
+    struct aisys_actor *self, const struct memory_work *work, unsigned continuation)
 {
     const uint32_t left = work->reply != 0 ? aisys_reply_remaining_ms(self, work->reply) : 60000;
 
-    return (struct aisys_then){ .token = work->token, .deadline_ms = left,
-        .continuation = (uint16_t)continuation };
+    return (struct aisys_then){
+        .token = work->token, .deadline_ms = left, .continuation = (uint16_t)continuation
+    };
 }
 
-int memory_work_fail(struct aisys_actor *self, struct memory_work *work, int code, const char *format, ...)
+int memory_work_fail(
+    struct aisys_actor *self, struct memory_work *work, int code, const char *format, ...)
 {
     struct memory_state *m = aisys_state(self);
     char words[256];

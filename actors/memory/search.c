@@ -195,7 +195,8 @@ void memory_search_newest(struct memory_search *search, struct memory_rows *rows
         struct memory_candidate *c = &search->candidates[i];
         const struct memory_row *row = memory_rows_at(rows, c->slot);
 
-        c->recency = memory_recency(row->event_ms, search->filter.now_ms, half_lives->ms[row->tier]);
+        c->recency =
+            memory_recency(row->event_ms, search->filter.now_ms, half_lives->ms[row->tier]);
         c->score = 1;
     }
 }
