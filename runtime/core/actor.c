@@ -188,7 +188,7 @@ int aisys_core_spawn(struct aisys_core *core, struct aisys_class *class,
 
         if (r < 0) {
             actor->life = LIFE_FREE;
-            aisys_table_give(&core->actors, ACTOR_LINK, slot);
+            aisys_table_give(&core->actors, ACTOR_LINK, actor, slot);
             return r;
         }
     } else if (class->ops->start || class->ops->state_bytes) {
@@ -242,7 +242,7 @@ static void actor_remove(struct aisys_actor *actor)
     actor->measured = NULL;
     actor->life = LIFE_FREE;
     if (core->current != actor && !actor->runnable)
-        aisys_table_give(&core->actors, ACTOR_LINK, actor->slot);
+        aisys_table_give(&core->actors, ACTOR_LINK, actor, actor->slot);
 }
 
 void aisys_core_kill(struct aisys_core *core, struct aisys_id id)
@@ -436,7 +436,7 @@ void aisys_actor_settle(struct aisys_actor *actor)
 
     if (actor->life == LIFE_FREE) {
         if (!actor->runnable)
-            aisys_table_give(&core->actors, ACTOR_LINK, actor->slot);
+            aisys_table_give(&core->actors, ACTOR_LINK, actor, actor->slot);
         return;
     }
     if (actor->life == LIFE_DRAINING && !actor->queued && !actor->replies) {

@@ -8,6 +8,8 @@
 #define ACTORS_MAX_DEFAULT        (1u << 24)
 #define OPS_MAX_DEFAULT           (1u << 20)
 #define MESSAGE_BYTES_MAX_DEFAULT (16u * 1024 * 1024)
+#define SLICE_DIVISOR 4u  /* of a turn, which is a millisecond */
+#define SLOW_DIVISOR 500u /* 2 us */
 #define RESTARTS_MAX_DEFAULT      3u
 #define RESTARTS_MS_DEFAULT       10000u
 
@@ -30,6 +32,8 @@ int aisys_core_new(const struct aisys_env *env, const struct aisys_core_options 
         .now_ms = env->now_ms(env->ctx),
         .loopback = options->loopback,
         .message_bytes_max = or_default(options->message_bytes_max, MESSAGE_BYTES_MAX_DEFAULT),
+        .slice_ticks = env->ticks_per_ms / SLICE_DIVISOR,
+        .slow_ticks = env->ticks_per_ms / SLOW_DIVISOR,
         .restarts_max = or_default(options->restarts_max, RESTARTS_MAX_DEFAULT),
         .restarts_ms = or_default(options->restarts_ms, RESTARTS_MS_DEFAULT),
         .restart_delay_ms = options->restart_delay_ms,

@@ -20,9 +20,9 @@
 /* ---- Messages ------------------------------------------------------------------------------- */
 
 enum message_flag {
-    MESSAGE_SAMPLED = 1, /* stamp is set: its wait and handling are measured */
-    MESSAGE_MORE = 2,    /* an END that is a job's progress */
-    MESSAGE_LOOSE = 4,   /* an END that reserved no place (progress): counts as any other message */
+    MESSAGE_SAMPLED = 1,   /* stamp is set: its wait and handling are measured */
+    MESSAGE_MORE = 2,      /* an END that is a job's progress */
+    MESSAGE_UNCOUNTED = 4, /* counted as something else already */
 };
 
 /* A message in memory: what the receiver sees, then ours, then the payload. */
@@ -97,8 +97,16 @@ struct reply {
     uint8_t priority;
 };
 
-uint64_t aisys_op_id(const struct op *op);
-struct op *aisys_op_find(struct aisys_core *core, uint64_t id);
+#define OP_INDEX_BITS 24
+#define OP_INDEX_MASK ((1u << OP_INDEX_BITS) - 1)
+
+static inline uint64_t aisys_op_id(const struct op *op)
+{
+    return (uint64_t)op->generation << OP_INDEX_BITS | op->index;
+}
+
+static inline struct op *aisys_op_find(
+    struct aisys_core *core, uint64_t id); /* NULL: it has ended */
 
 /* Reserve the place of an end: 0, AISYS_SEND_FULL, -ENOMEM. The op is linked to @actor, no deadline. */
 int aisys_op_begin(
@@ -116,7 +124,7 @@ void aisys_op_abandon(
 #define DEADLINE_DEFAULT_MS 5000u
 #define DEADLINE_MAX_MS     600000u
 
-struct reply *aisys_reply_find(struct aisys_core *core, aisys_reply handle);
+static inline struct reply *aisys_reply_find(struct aisys_core *core, aisys_reply handle);
 struct reply *aisys_reply_new(struct aisys_actor *actor, const struct message *message);
 static inline aisys_reply reply_handle(const struct reply *reply)
 {
@@ -329,6 +337,8 @@ struct aisys_core {
     bool loopback;
 
     uint32_t message_bytes_max;
+    uint64_t slice_ticks; /* an activation's share of a turn */
+    uint64_t slow_ticks;  /* a message that takes longer is slow */
     uint32_t restarts_max, restarts_ms, restart_delay_ms;
     enum aisys_core_state state;
 
@@ -345,8 +355,7 @@ struct aisys_core {
     uint64_t unknown, turns, activations;
 
     uint64_t turn_began, turn_look; /* ticks */
-    struct message *in_hand;        /* being handled, and to be counted */
-    struct message *in_hand_held;   /* its memory */
+    struct message *in_hand;        /* being handled */
     struct reply *in_hand_reply;    /* of in_hand, while it is open */
     struct aisys_arena
         *in_hand_arena; /* what in_hand was unpacked into; NULL: in its reply's arena, or none */
@@ -399,6 +408,23 @@ void aisys_names_remove(struct aisys_core *core, const char *text);
 
 #define MESSAGE_SMALL_BYTES 64u /* payload of the first size class */
 
+/* memcpy() without the call for what is common: 16 to 64 bytes, in pieces that may overlap. */
+static inline void payload_copy(void *to, const void *from, size_t bytes)
+{
+    char *t = to;
+    const char *f = from;
+
+    if (unlikely(bytes < 16 || bytes > MESSAGE_SMALL_BYTES)) {
+        memcpy(to, from, bytes);
+    } else if (bytes <= 32) {
+        __builtin_memcpy(t, f, 16);
+        __builtin_memcpy(t + bytes - 16, f + bytes - 16, 16);
+    } else {
+        __builtin_memcpy(t, f, 32);
+        __builtin_memcpy(t + bytes - 32, f + bytes - 32, 32);
+    }
+}
+
 static inline struct message *message_new(struct aisys_core *core, size_t bytes)
 {
     struct message *message = core->messages.free[0];
@@ -434,6 +460,20 @@ static inline struct aisys_actor *actor_find(const struct aisys_core *core, stru
     actor = (struct aisys_actor *)(void *)core->actors.chunks[id.slot >> TABLE_CHUNK_SHIFT] +
             (id.slot & (TABLE_CHUNK - 1));
     return likely(actor->generation == id.generation && actor->life != LIFE_FREE) ? actor : NULL;
+}
+
+static inline struct op *aisys_op_find(struct aisys_core *core, uint64_t id)
+{
+    struct op *op = table_get(&core->ops, (uint32_t)id & OP_INDEX_MASK);
+
+    return op && op->kind != OP_FREE && op->generation == id >> OP_INDEX_BITS ? op : NULL;
+}
+
+static inline struct reply *aisys_reply_find(struct aisys_core *core, aisys_reply handle)
+{
+    struct reply *reply = table_get(&core->replies, (uint32_t)handle);
+
+    return reply && reply->actor && reply->generation == handle >> 32 ? reply : NULL;
 }
 
 static inline void actor_run_later(struct aisys_actor *actor)

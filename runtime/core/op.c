@@ -5,21 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define OP_INDEX_BITS 24
-#define OP_INDEX_MASK ((1u << OP_INDEX_BITS) - 1)
-
-uint64_t aisys_op_id(const struct op *op)
-{
-    return (uint64_t)op->generation << OP_INDEX_BITS | op->index;
-}
-
-struct op *aisys_op_find(struct aisys_core *core, uint64_t id)
-{
-    struct op *op = table_get(&core->ops, (uint32_t)id & OP_INDEX_MASK);
-
-    return op && op->kind != OP_FREE && op->generation == id >> OP_INDEX_BITS ? op : NULL;
-}
-
 /* ---- Beginning ------------------------------------------------------------------------------ */
 
 static void op_expired(struct wheel_node *node, void *ctx);
@@ -105,7 +90,7 @@ void aisys_op_free(struct aisys_core *core, struct op *op)
     op->job = NULL;
     op->release = NULL;
     op->kind = OP_FREE;
-    aisys_table_give(&core->ops, offsetof(struct op, index), op->index);
+    aisys_table_give(&core->ops, offsetof(struct op, index), op, op->index);
 }
 
 /* ---- Ending --------------------------------------------------------------------------------- */
@@ -150,7 +135,7 @@ int aisys_op_end(struct aisys_core *core, struct op *op, int code, struct aisys_
         }
     }
     if (payload.len) {
-        memcpy(end->payload, payload.data, payload.len);
+        payload_copy(end->payload, payload.data, payload.len);
         end->seen.data = end->payload;
     }
     end->seen.bytes = (uint32_t)payload.len;
@@ -261,13 +246,6 @@ void aisys_core_op_end(struct aisys_core *core, uint64_t id, int code, const cha
 
 /* ---- Answers owed --------------------------------------------------------------------------- */
 
-struct reply *aisys_reply_find(struct aisys_core *core, aisys_reply handle)
-{
-    struct reply *reply = table_get(&core->replies, (uint32_t)handle);
-
-    return reply && reply->actor && reply->generation == handle >> 32 ? reply : NULL;
-}
-
 struct reply *aisys_reply_new(struct aisys_actor *actor, const struct message *message)
 {
     struct aisys_core *core = actor->core;
@@ -341,5 +319,5 @@ void aisys_reply_free(struct aisys_core *core, struct reply *reply)
     }
     reply->arena = NULL;
     reply->actor = NULL;
-    aisys_table_give(&core->replies, offsetof(struct reply, index), reply->index);
+    aisys_table_give(&core->replies, offsetof(struct reply, index), reply, reply->index);
 }

@@ -34,7 +34,7 @@ static void mailbox_make_room(struct aisys_actor *to, size_t bytes)
     }
 }
 
-static inline int offer(
+static inline __attribute__((always_inline)) int offer(
     struct aisys_core *core, struct aisys_actor *to, const struct parcel *parcel)
 {
     struct message *message;
@@ -61,7 +61,7 @@ static inline int offer(
         return -ENOMEM;
     }
     if (parcel->payload.len)
-        memcpy(message->payload, parcel->payload.data, parcel->payload.len);
+        payload_copy(message->payload, parcel->payload.data, parcel->payload.len);
     message->seen.from = parcel->from;
     message->seen.type = parcel->type;
     message->seen.deadline_ms = parcel->deadline_ms;
@@ -105,7 +105,8 @@ static int send_by_link(struct aisys_core *core, struct aisys_id to, const struc
     return core->env->loopback(core->env->loopback_ctx, &envelope);
 }
 
-static inline int dispatch(struct aisys_core *core, struct aisys_id to, const struct parcel *parcel)
+static inline __attribute__((always_inline)) int dispatch(
+    struct aisys_core *core, struct aisys_id to, const struct parcel *parcel)
 {
     struct aisys_actor *target;
 
@@ -121,8 +122,8 @@ static inline int dispatch(struct aisys_core *core, struct aisys_id to, const st
     return offer(core, target, parcel);
 }
 
-static inline int send_at(struct aisys_actor *self, struct aisys_id to, uint32_t type,
-    struct aisys_bytes payload, enum aisys_priority priority)
+static inline __attribute__((always_inline)) int send_at(struct aisys_actor *self,
+    struct aisys_id to, uint32_t type, struct aisys_bytes payload, enum aisys_priority priority)
 {
     const struct parcel parcel = {
         .from = actor_id(self),
@@ -149,8 +150,8 @@ int aisys_send(
     return send_at(self, to, type, payload, AISYS_NORMAL);
 }
 
-static int ask(struct aisys_actor *self, struct aisys_id to, uint8_t kind, uint32_t type,
-    struct aisys_bytes payload, struct aisys_then then)
+static inline __attribute__((always_inline)) int ask(struct aisys_actor *self, struct aisys_id to,
+    uint8_t kind, uint32_t type, struct aisys_bytes payload, struct aisys_then then)
 {
     struct aisys_core *core = self->core;
     const uint32_t deadline_ms = !then.deadline_ms                    ? DEADLINE_DEFAULT_MS
@@ -235,7 +236,7 @@ static void answer_late(
 }
 
 /* An end that arrived, for the ask that it names. */
-static int answer_arrived(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
+static inline int answer_arrived(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
     uint64_t correlation, int code, struct aisys_bytes payload)
 {
     struct op *op = aisys_op_find(core, correlation);
@@ -247,7 +248,8 @@ static int answer_arrived(struct aisys_core *core, struct aisys_id from, struct 
     return aisys_op_end(core, op, code, payload);
 }
 
-static int answer(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
+/* An answer's place is reserved: where the link has no room it takes the short way. */
+static bool answer_by_link(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
     uint64_t correlation, uint8_t priority, int code, struct aisys_bytes payload)
 {
     const struct parcel parcel = {
@@ -259,8 +261,14 @@ static int answer(struct aisys_core *core, struct aisys_id from, struct aisys_id
         .payload = payload,
     };
 
-    /* An answer's place is reserved: where the link has no room it takes the short way. */
-    if (core->loopback && send_by_link(core, to, &parcel) == 0)
+    return send_by_link(core, to, &parcel) == 0;
+}
+
+static inline int answer(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
+    uint64_t correlation, uint8_t priority, int code, struct aisys_bytes payload)
+{
+    if (unlikely(core->loopback) &&
+        answer_by_link(core, from, to, correlation, priority, code, payload))
         return 0;
     return answer_arrived(core, from, to, correlation, code, payload);
 }

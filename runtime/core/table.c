@@ -48,35 +48,13 @@ static int table_grow(struct table *table)
     return 0;
 }
 
-void *aisys_table_take(struct table *table, size_t link_offset, uint32_t *ret_index)
+void *aisys_table_take_new(struct table *table, uint32_t *ret_index)
 {
-    uint32_t index;
-    unsigned char *element;
-
-    if (table->free_head) {
-        index = table->free_head - 1;
-        element = table_at(table, index);
-        memcpy(&table->free_head, element + link_offset, sizeof(table->free_head));
-    } else {
-        if (table->touched >= table->max)
-            return NULL;
-        if (table->touched == table->chunks_nr * TABLE_CHUNK && table_grow(table) < 0)
-            return NULL;
-        index = table->touched++;
-        element = table_at(table, index);
-    }
+    if (table->touched >= table->max)
+        return NULL;
+    if (table->touched == table->chunks_nr * TABLE_CHUNK && table_grow(table) < 0)
+        return NULL;
+    *ret_index = table->touched++;
     table->used++;
-    *ret_index = index;
-    return element;
-}
-
-void aisys_table_give(struct table *table, size_t link_offset, uint32_t index)
-{
-    unsigned char *element = table_get(table, index);
-
-    AISYS_CHECK(element);
-    AISYS_CHECK(table->used > 0);
-    memcpy(element + link_offset, &table->free_head, sizeof(table->free_head));
-    table->free_head = index + 1;
-    table->used--;
+    return table_at(table, *ret_index);
 }

@@ -9,6 +9,7 @@
 #include "arena.h"
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define TABLE_CHUNK_SHIFT 8
 #define TABLE_CHUNK       (1u << TABLE_CHUNK_SHIFT)
@@ -40,8 +41,30 @@ static inline void *table_get(const struct table *table, uint32_t index)
     return index < table->touched ? table_at(table, index) : NULL;
 }
 
+/* aisys_table_take() when no element is free: one that was never used. */
+void *aisys_table_take_new(struct table *table, uint32_t *ret_index);
+
 /* @link_offset: where in the element the free list may keep four bytes. */
-void *aisys_table_take(struct table *table, size_t link_offset, uint32_t *ret_index);
-void aisys_table_give(struct table *table, size_t link_offset, uint32_t index);
+static inline void *aisys_table_take(struct table *table, size_t link_offset, uint32_t *ret_index)
+{
+    unsigned char *element;
+
+    if (!table->free_head)
+        return aisys_table_take_new(table, ret_index);
+    *ret_index = table->free_head - 1;
+    element = table_at(table, *ret_index);
+    memcpy(&table->free_head, element + link_offset, sizeof(table->free_head));
+    table->used++;
+    return element;
+}
+
+/* @element, which is @index, is free. */
+static inline void aisys_table_give(
+    struct table *table, size_t link_offset, void *element, uint32_t index)
+{
+    memcpy((unsigned char *)element + link_offset, &table->free_head, sizeof(table->free_head));
+    table->free_head = index + 1;
+    table->used--;
+}
 
 #endif

@@ -7,12 +7,10 @@
 
 /* One activation: an actor's messages in a row, before it is the next one's turn. */
 #define ACTIVATION_MESSAGES 1024u
-#define ACTIVATION_SHARE    4u /* of a turn's time */
 
 /* A clock read costs more than a quick message, so the clock is looked at after this many; after each
- * when the actor's messages turn out to be slow. */
-#define MESSAGES_PER_LOOK  16u
-#define SLOW_TICKS_DIVISOR 500u /* of a millisecond: 2 us a message */
+ * when the actor's messages turn out to be slow (core->slow_ticks). */
+#define MESSAGES_PER_LOOK 16u
 
 /* ---- Handling one message ------------------------------------------------------------------- */
 
@@ -138,7 +136,7 @@ static int handle_end(struct aisys_actor *actor, struct message *message)
     if (!op || op->cancelled) {
         if (op && !more)
             aisys_op_free(core, op);
-        core->in_hand = NULL;
+        message->flags |= MESSAGE_UNCOUNTED;
         actor->dropped++;
         return 0;
     }
@@ -169,18 +167,17 @@ static inline void handled(struct aisys_actor *actor, int r, const char *why)
         if (message)
             actor->failed++;
         aisys_actor_fail(actor, r < 0 ? r : -ECANCELED, why);
-    } else if (message) {
+    } else if (likely(message && !(message->flags & MESSAGE_UNCOUNTED))) {
         actor->handled++;
     }
-    core->in_hand = NULL;
-    core->in_hand_reply = NULL;
-    if (core->in_hand_arena) {
+    if (unlikely(core->in_hand_reply || core->in_hand_arena)) {
+        core->in_hand_reply = NULL;
         aisys_arena_put_back(core, core->in_hand_arena);
         core->in_hand_arena = NULL;
     }
-    if (core->in_hand_held) {
-        message_free(core, core->in_hand_held);
-        core->in_hand_held = NULL;
+    if (likely(message)) {
+        core->in_hand = NULL;
+        message_free(core, message);
     }
 }
 
@@ -208,7 +205,7 @@ static inline void handle_one(struct aisys_actor *actor, struct message *message
         begin = core->env->ticks();
         waited = (uint64_t)((uint32_t)(begin >> STAMP_SHIFT) - message->stamp) << STAMP_SHIFT;
     }
-    core->in_hand = core->in_hand_held = message;
+    core->in_hand = message;
     r = handle(actor, message);
     if (unlikely(sampled))
         aisys_measured_sample(actor, waited, core->env->ticks() - begin);
@@ -243,8 +240,6 @@ static inline void activated(struct aisys_actor *actor)
 /* Handle messages of @actor until its budget is used. Returns the time at which it looked last. */
 static uint64_t activate(struct aisys_core *core, struct aisys_actor *actor, uint64_t begin)
 {
-    const uint64_t slice = core->env->ticks_per_ms / ACTIVATION_SHARE;
-    const uint64_t slow = core->env->ticks_per_ms / SLOW_TICKS_DIVISOR;
     uint64_t look = begin;
     unsigned looked_at = 0, n = 0, budget;
     struct message *message;
@@ -261,19 +256,19 @@ static uint64_t activate(struct aisys_core *core, struct aisys_actor *actor, uin
         if (actor->slow || n - looked_at == MESSAGES_PER_LOOK) {
             const uint64_t now = core->env->ticks();
 
-            actor->slow = now - look > slow * (n - looked_at);
+            actor->slow = now - look > core->slow_ticks * (n - looked_at);
             look = now;
             looked_at = n;
-            if (now - begin > slice)
+            if (now - begin > core->slice_ticks)
                 break;
         }
     }
     core->current = NULL;
-    if (looked_at != n || n == 0) {
+    if (likely(looked_at != n || n == 0)) {
         const uint64_t now = core->env->ticks();
 
         if (n > looked_at)
-            actor->slow = now - look > slow * (n - looked_at);
+            actor->slow = now - look > core->slow_ticks * (n - looked_at);
         look = now;
     }
     actor->loop_ticks += look - begin;
