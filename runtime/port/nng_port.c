@@ -172,11 +172,20 @@ void aisys_nng_drain(struct aisys_nng *nng)
         nng->wake(nng->wake_arg);
 }
 
+/* NNG takes closed pipes apart on a thread of its own. At exit that must come to its end, or a leak
+ * checker finds what the thread had still to do. */
+static void nng_end_at_exit(void)
+{
+    (void)atexit(nng_fini);
+}
+
 int aisys_nng_open(void (*wake)(void *arg), void *wake_arg, struct aisys_nng **ret_nng)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct aisys_nng *nng;
     int r;
 
+    (void)pthread_once(&once, nng_end_at_exit);
     /* NNG clears what a peer announces. In fresh pages that costs nothing; but glibc raises the size from which
      * on it takes fresh pages after each free(), and then clearing touches it all, and takes milliseconds in which
      * closing that pipe locks NNG 1.5.2 up (it starts to receive on an operation that was stopped). */
