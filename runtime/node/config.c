@@ -201,11 +201,11 @@ static void config_choose_env(struct config_load *load, const char **ret_origin)
         where.file = "AI_SYSTEM_ENV";
         text = config_variable(s, where.file);
     }
-    if (text == NULL) {
+    if (text == NULL || *text == '\0') {
         where.file = "ENVIRONMENT";
         text = config_variable(s, where.file);
     }
-    if (text == NULL) {
+    if (text == NULL || *text == '\0') {
         where.file = "default";
         text = "dev";
     }
@@ -423,27 +423,26 @@ static int config_read_password(struct config_load *load)
     return r;
 }
 
-/* From one tree to the typed sections and agents. @agents stays in the tree for printing, but is no
+/* From one tree to the typed sections and agents, as far as they can be read, so that what is wrong in
+ * one place does not hide what is wrong in another. agents stays in the tree for printing, but is no
  * field of the message. */
 static int config_read_all(struct config_load *load)
 {
     struct aisys_config *const config = load->config;
     struct aisys_node *const agents = aisys_node_take(load->tree, "agents");
     ProtobufCMessage *message = NULL;
-    int r, agents_r;
+    int r;
 
-    r = aisys_schema_read(
+    r = aisys_schema_read_part(
         &aisys__config__descriptor, load->tree, load->arena, load->diag, &message);
     if (agents != NULL)
         aisys_node_append(load->tree, agents);
     if (r < 0)
         return r;
-    agents_r = config_read_agents(load, agents);
-    if (r != 0 || agents_r < 0)
-        return agents_r;
-
     config->message = (const Aisys__Config *)message;
-    r = config_fill(load);
+    r = config_read_agents(load, agents);
+    if (r == 0)
+        r = config_fill(load);
     if (r == 0)
         r = config_read_password(load);
     if (r == 0)
@@ -480,11 +479,9 @@ int aisys_config_load(const struct aisys_config_sources *sources, struct aisys_a
         r = config_read_all(&load);
     if (r < 0 || aisys_arena_failed(arena))
         return -ENOMEM;
-    if (aisys_diag_errors(diag) > errors)
-        return AISYS_CONFIG_INVALID;
     load.config->tree = load.tree;
     *ret_config = load.config;
-    return 0;
+    return aisys_diag_errors(diag) > errors ? AISYS_CONFIG_INVALID : 0;
 }
 
 /* ---- Afterwards ----------------------------------------------------------------------------- */

@@ -31,7 +31,7 @@
 #include "core/arena.h"
 #include "core/tree_json.h"
 
-#define AISYS_CONFIG_INVALID 1 /* the diag has errors */
+#define AISYS_CONFIG_INVALID 1 /* the diag has errors; the configuration is good for finding more */
 #define AISYS_CONFIG_NO_ROLE 2 /* neither --role nor AI_SYSTEM_MACHINE; nothing was read */
 
 #define AISYS_CONFIG_AGENTS_MAX 512
@@ -96,8 +96,9 @@ struct aisys_config {
 
 /* Read all layers and check them. @arena outlives the configuration.
  *
- * Returns 0 (then the diag may hold warnings, as for AI_* variables that match no key),
- * AISYS_CONFIG_INVALID, AISYS_CONFIG_NO_ROLE or -ENOMEM. */
+ * Returns 0 (then the diag may hold warnings, as for AI_* variables that match no key);
+ * AISYS_CONFIG_INVALID, with what could be read as *ret_config, so that --check-config can go on to
+ * the agents' own configuration, but no node may run with it; AISYS_CONFIG_NO_ROLE or -ENOMEM. */
 int aisys_config_load(const struct aisys_config_sources *sources, struct aisys_arena *arena,
     struct aisys_diag *diag, struct aisys_config **ret_config);
 

@@ -147,7 +147,7 @@ static void agents_unknown_dependency(
             load->diag, &where, path, "an agent of this role", "there is no \"%s\"", name);
 }
 
-static void agents_check_depends(struct config_load *load)
+static void agents_check_depends(struct config_load *load, const struct aisys_node *agents)
 {
     const struct aisys_config *const config = load->config;
 
@@ -156,7 +156,7 @@ static void agents_check_depends(struct config_load *load)
 
         for (size_t j = 0; j < o->n_depends; j++)
             if (!agents_is_builtin(load, o->depends[j]) &&
-                agents_find(config, o->depends[j]) == SIZE_MAX)
+                aisys_node_get(agents, o->depends[j]) == NULL)
                 agents_unknown_dependency(load, &config->agents[i], j);
     }
 }
@@ -346,7 +346,6 @@ static int agents_apply_only(struct config_load *load)
 
 int config_read_agents(struct config_load *load, const struct aisys_node *agents)
 {
-    const unsigned errors = aisys_diag_errors(load->diag);
     int r = 0;
 
     if (agents == NULL)
@@ -367,10 +366,9 @@ int config_read_agents(struct config_load *load, const struct aisys_node *agents
         return -ENOMEM;
     for (const struct aisys_node *at = agents->items.first; r == 0 && at != NULL; at = at->next)
         r = agents_add(load, at);
-    if (r < 0 || aisys_diag_errors(load->diag) > errors)
-        return r; /* what could not be read would be missed by those that depend on it */
-
-    agents_check_depends(load);
+    if (r < 0)
+        return r;
+    agents_check_depends(load, agents);
     agents_check_aliases(load);
     r = agents_check_cycles(load);
     if (r == 0 && load->sources->only != NULL)

@@ -166,6 +166,22 @@ static bool is_config_dir(const char *path)
            access(defaults, R_OK) == 0;
 }
 
+/* @path without its detours, and from here where it is below: it stands before every finding. */
+static const char *short_path(char *path, size_t size)
+{
+    char real[PATH_MAX], here[PATH_MAX];
+    const char *cut = real;
+
+    if (!realpath(path, real))
+        return path;
+    if (getcwd(here, sizeof(here)) && strncmp(real, here, strlen(here)) == 0 &&
+        real[strlen(here)] == '/')
+        cut = real + strlen(here) + 1;
+    if (strlen(cut) < size)
+        strcpy(path, cut);
+    return path;
+}
+
 /* config/ of the checkout that this was built in, or what was installed. */
 static const char *find_config_dir(char *buf, size_t size)
 {
@@ -179,7 +195,7 @@ static const char *find_config_dir(char *buf, size_t size)
     for (size_t i = 0; slash && i < sizeof(places) / sizeof(places[0]); i++) {
         snprintf(buf, size, "%.*s/%s", (int)(slash - self), self, places[i]);
         if (is_config_dir(buf))
-            return buf;
+            return short_path(buf, size);
     }
     return "/etc/ai-system/config";
 }
@@ -306,9 +322,15 @@ static int with_config(
         fputs("aisys-runtime: which role? Give --role ROLE or set AI_SYSTEM_MACHINE.\n", stderr);
         return EXIT_USAGE;
     }
-    if (r) {
-        aisys_diag_print(diag, print_line, stderr);
-        return r < 0 ? EXIT_INTERNAL : EXIT_CONFIG;
+    if (r < 0) {
+        fprintf(stderr, "aisys-runtime: configuration: %s\n", strerror(-r));
+        return EXIT_INTERNAL;
+    }
+    if (r) { /* faults: all of them, those in the agents' own configuration too */
+        if (line->action == CHECK_CONFIG)
+            aisys_runtime_check(config, diag);
+        tell(config, diag, 0, "");
+        return EXIT_CONFIG;
     }
     switch (line->action) {
     case CHECK_CONFIG:

@@ -508,8 +508,9 @@ static bool read_message(struct read *read, const ProtobufCMessageDescriptor *de
     return true;
 }
 
-int aisys_schema_read(const ProtobufCMessageDescriptor *descriptor, const struct aisys_node *node,
-    struct aisys_arena *arena, struct aisys_diag *diag, ProtobufCMessage **ret_message)
+int aisys_schema_read_part(const ProtobufCMessageDescriptor *descriptor,
+    const struct aisys_node *node, struct aisys_arena *arena, struct aisys_diag *diag,
+    ProtobufCMessage **ret_message)
 {
     static const struct aisys_node nothing = { .kind = AISYS_NODE_MAP };
     struct read read = { .arena = arena, .diag = diag };
@@ -521,14 +522,24 @@ int aisys_schema_read(const ProtobufCMessageDescriptor *descriptor, const struct
     if (node->kind != AISYS_NODE_MAP) {
         aisys_diag_add(
             diag, &node->where, "", "a map of fields", "is %s", aisys_node_kind_name(node));
-        return AISYS_TREE_INVALID;
+        node = &nothing;
     }
     read_message(&read, descriptor, node, NULL, &message);
     if (message == NULL || aisys_arena_failed(arena))
         return -ENOMEM;
-    aisys_schema_check(message, node, diag);
-    if (aisys_diag_errors(diag) > errors)
-        return AISYS_TREE_INVALID;
+    if (node != &nothing || aisys_diag_errors(diag) == errors)
+        aisys_schema_check(message, node, diag);
     *ret_message = message;
-    return 0;
+    return aisys_diag_errors(diag) > errors ? AISYS_TREE_INVALID : 0;
+}
+
+int aisys_schema_read(const ProtobufCMessageDescriptor *descriptor, const struct aisys_node *node,
+    struct aisys_arena *arena, struct aisys_diag *diag, ProtobufCMessage **ret_message)
+{
+    ProtobufCMessage *message = NULL;
+    const int r = aisys_schema_read_part(descriptor, node, arena, diag, &message);
+
+    if (r == 0)
+        *ret_message = message;
+    return r;
 }

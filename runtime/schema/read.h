@@ -25,4 +25,10 @@
 int aisys_schema_read(const ProtobufCMessageDescriptor *descriptor, const struct aisys_node *node,
     struct aisys_arena *arena, struct aisys_diag *diag, ProtobufCMessage **ret_message);
 
+/* The same, but what could be read is handed out although there were findings: a field that could not
+ * is as if it were not there. For finding more faults, not for acting on. */
+int aisys_schema_read_part(const ProtobufCMessageDescriptor *descriptor,
+    const struct aisys_node *node, struct aisys_arena *arena, struct aisys_diag *diag,
+    ProtobufCMessage **ret_message);
+
 #endif
