@@ -1,7 +1,9 @@
 /* The module aisys_memory.so: its classes. */
+#include "memory/cache_manager.h"
 #include "memory/memory_orchestrator.h"
 
 static const struct aisys_actor_ops *const module_classes[] = {
+    &aisys_cache_manager_ops,
     &aisys_memory_orchestrator_ops,
     NULL,
 };
