@@ -273,28 +273,25 @@ static int run_node(struct aisys_config *config, struct aisys_diag *diag)
 
 static int check_config(struct aisys_config *config, struct aisys_diag *diag)
 {
-    const int r = aisys_runtime_check(config, diag);
+    const int r = aisys_runtime_check(config, diag, NULL, NULL);
 
-    if (r == 0 &&
-        printf("configuration of role %s (%s): no faults\n", config->role, config->env) < 0)
-        return EXIT_INTERNAL;
+    if (r == 0)
+        printf("configuration of role %s (%s): no faults\n", config->role, config->env);
     return tell(config, diag, r, "cannot check");
 }
 
-static int print_config(struct aisys_config *config, struct aisys_diag *diag)
+static int look_print_config(
+    void *ctx, struct aisys_config *config, aisys_config_class_fn class_of, void *class_ctx)
 {
-    const int r = aisys_runtime_check(config, diag);
-    const int printed = aisys_config_print(config, put_text, stdout);
-    const int code = tell(config, diag, r, "cannot read");
-
-    return printed < 0 ? EXIT_INTERNAL : code;
+    (void)class_of;
+    (void)class_ctx;
+    return aisys_config_print(config, put_text, ctx);
 }
 
-static int print_schema(struct aisys_config *config, struct aisys_arena *arena)
+static int look_print_schema(
+    void *ctx, struct aisys_config *config, aisys_config_class_fn class_of, void *class_ctx)
 {
-    return aisys_config_print_schema(config, NULL, NULL, arena, put_text, stdout) < 0
-               ? EXIT_INTERNAL
-               : 0;
+    return aisys_config_print_schema(config, class_of, class_ctx, config->arena, put_text, ctx);
 }
 
 static int with_config(
@@ -328,7 +325,7 @@ static int with_config(
     }
     if (r) { /* faults: all of them, those in the agents' own configuration too */
         if (line->action == CHECK_CONFIG)
-            aisys_runtime_check(config, diag);
+            aisys_runtime_check(config, diag, NULL, NULL);
         tell(config, diag, 0, "");
         return EXIT_CONFIG;
     }
@@ -336,9 +333,11 @@ static int with_config(
     case CHECK_CONFIG:
         return check_config(config, diag);
     case PRINT_CONFIG:
-        return print_config(config, diag);
+        return tell(config, diag, aisys_runtime_check(config, diag, look_print_config, stdout),
+            "cannot print");
     case PRINT_SCHEMA:
-        return print_schema(config, arena);
+        return tell(config, diag, aisys_runtime_check(config, diag, look_print_schema, stdout),
+            "cannot print");
     default:
         return run_node(config, diag);
     }

@@ -516,10 +516,23 @@ static void runtime_release(struct aisys_runtime *rt)
         close(rt->lock_fd);
 }
 
-/* A core that only holds classes. */
-int aisys_runtime_check(struct aisys_config *config, struct aisys_diag *diag)
+static const ProtobufCMessageDescriptor *config_of_class(
+    void *ctx, const char *module, const char *class_name)
 {
-    struct aisys_runtime rt = { .config = config, .lock_fd = -1 };
+    const struct aisys_runtime *rt = ctx;
+    const struct aisys_class *class = aisys_core_class(rt->core, class_name);
+
+    (void)module; /* a class has one module */
+    return class ? aisys_class_ops(class)->config : NULL;
+}
+
+/* A core that only holds classes. */
+int aisys_runtime_check(
+    struct aisys_config *config, struct aisys_diag *diag, aisys_runtime_look_fn look, void *ctx)
+{
+    struct aisys_runtime rt = { .config = config, .lock_fd = -1, .phase = PHASE_CLOSED };
+    const struct aisys_core_options options = { .node = 1 };
+    int looked = 0;
     int r = aisys_uv_open(NULL, NULL, &rt.uv);
 
     if (r == 0)
@@ -529,13 +542,13 @@ int aisys_runtime_check(struct aisys_config *config, struct aisys_diag *diag)
     if (r == 0)
         r = aisys_node_env_open(rt.uv, rt.log, &rt.modules, &rt.env);
     if (r == 0)
-        r = aisys_core_new(
-            aisys_node_env_table(rt.env), &(struct aisys_core_options){ .node = 1 }, &rt.core);
+        r = aisys_core_new(aisys_node_env_table(rt.env), &options, &rt.core);
     if (r == 0)
         r = agents_add(&rt, diag);
-    rt.phase = PHASE_CLOSED;
+    if (rt.core && look)
+        looked = look(ctx, config, config_of_class, &rt);
     runtime_release(&rt);
-    return r;
+    return r ? r : looked;
 }
 
 int aisys_runtime_open(

@@ -12,9 +12,15 @@ struct aisys_runtime;
 /* Actors that every node has; roles do not name them. NULL ends. */
 extern const char *const aisys_runtime_builtin[];
 
-/* What --check-config can say beyond the files: load the modules, read and check every agent's
- * configuration. Opens nothing else. 0, -EINVAL, -ENOMEM. */
-int aisys_runtime_check(struct aisys_config *config, struct aisys_diag *diag);
+/* Called while the modules are loaded; @class_of(@class_ctx) finds the configuration of their classes. */
+typedef int (*aisys_runtime_look_fn)(
+    void *ctx, struct aisys_config *config, aisys_config_class_fn class_of, void *class_ctx);
+
+/* What can be said without running: load the modules, read and check every agent's configuration, then
+ * let @look (may be NULL) look. Opens nothing else. Returns what was found wrong first: -EINVAL, -ENOENT,
+ * -ENOEXEC, -ENOMEM, or what @look returned. */
+int aisys_runtime_check(
+    struct aisys_config *config, struct aisys_diag *diag, aisys_runtime_look_fn look, void *ctx);
 
 /* Lock the data directory, load modules, open doors, begin to start the actors. @config is borrowed until
  * close; its agents' configurations are read on the way. -EWOULDBLOCK or -EADDRINUSE: somebody has the directory
