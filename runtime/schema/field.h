@@ -1,5 +1,6 @@
 /* What reader, checker, writer and manual share about one field of a message: where it is in the C
- * struct, how its path is said, and what it expects, in words. Internal to runtime/schema. */
+ * struct, how its path is said, and what it expects, in words. For runtime/schema, and for programs that print
+ * descriptions. */
 #ifndef AISYS_SCHEMA_FIELD_H
 #define AISYS_SCHEMA_FIELD_H
 

@@ -1,0 +1,9 @@
+/* Every benchmark there is. */
+#include "bench.h"
+
+#include <stddef.h>
+
+extern const struct bench bench_core_group[];
+extern const struct bench bench_redis_group[];
+
+const struct bench *const bench_groups[] = { bench_core_group, bench_redis_group, NULL };
