@@ -49,6 +49,18 @@ struct aisys_db_service {
     uint64_t (*bytes)(void *ctx, const struct aisys_db *db);
 };
 
+/* Redis, behind aisys/redis.h. */
+struct aisys_redis_service {
+    void *ctx; /* first argument of all */
+
+    /* Begin @work (borrowed for the call) and end @op once, later or at once, with aisys_core_op_end():
+     * the result is a struct aisys_redis_value. @deadline_ms is on now_ms. */
+    void (*exec)(void *ctx, const struct aisys_redis_work *work, uint64_t op, uint64_t deadline_ms);
+
+    /* *@ret_why is borrowed until the loop runs again. */
+    enum aisys_redis_state (*state)(void *ctx, const char **ret_why);
+};
+
 struct aisys_env {
     void *ctx; /* borrowed by the core for its lifetime; first argument of all but ticks() */
 
@@ -88,12 +100,7 @@ struct aisys_env {
     /* Check @message against the field options of its type, all faults into @diag. NULL: none known. */
     void (*validate)(void *ctx, const ProtobufCMessage *message, struct aisys_diag *diag);
 
-    /* Begin @work (borrowed for the call) and end @op once, later or at once, with aisys_core_op_end():
-     * the result is a struct aisys_redis_value. @deadline_ms is on now_ms. Not called while
-     * redis_state() says, or would say if it were not NULL, that Redis is not configured. */
-    void (*redis_exec)(
-        void *ctx, const struct aisys_redis_work *work, uint64_t op, uint64_t deadline_ms);
-    enum aisys_redis_state (*redis_state)(void *ctx, const char **ret_why);
+    struct aisys_redis_service redis; /* state NULL: Redis is not configured */
 
     struct aisys_db_service db;
 

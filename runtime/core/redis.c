@@ -17,7 +17,7 @@ static int redis_begin(
     if (r)
         return r;
     if (aisys_redis_state(self, NULL) != AISYS_REDIS_NOT_CONFIGURED)
-        env->redis_exec(env->ctx, work, op, deadline_ms);
+        env->redis.exec(env->redis.ctx, work, op, deadline_ms);
     else
         aisys_core_op_end(self->core, op, AISYS_FAILED_PRECONDITION,
             "Redis is not configured: set redis.host", NULL, NULL);
@@ -50,8 +50,8 @@ enum aisys_redis_state aisys_redis_state(const struct aisys_actor *self, const c
     const char *why = "";
     enum aisys_redis_state state = AISYS_REDIS_NOT_CONFIGURED;
 
-    if (env->redis_state)
-        state = env->redis_state(env->ctx, &why);
+    if (env->redis.state)
+        state = env->redis.state(env->redis.ctx, &why);
     if (ret_why)
         *ret_why = why;
     return state;

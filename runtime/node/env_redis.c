@@ -10,6 +10,7 @@
 struct aisys_env_redis {
     struct aisys_redis_port *port; /* NULL once closing */
     struct aisys_core *core;
+    struct aisys_env *env;
     char address[272]; /* for logs */
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -139,9 +140,10 @@ static uint32_t remaining_ms(const struct aisys_env_redis *redis, uint64_t deadl
     return left_ms < DEADLINE_MAX_MS ? (uint32_t)left_ms : DEADLINE_MAX_MS;
 }
 
-void aisys_env_redis_exec(struct aisys_env_redis *redis, const struct aisys_redis_work *work,
-    uint64_t op, uint64_t deadline_ms)
+static void env_redis_exec(
+    void *ctx, const struct aisys_redis_work *work, uint64_t op, uint64_t deadline_ms)
 {
+    struct aisys_env_redis *redis = ctx;
     struct command *command;
     int r;
 
@@ -191,7 +193,7 @@ static void on_event(void *ctx, enum aisys_redis_port_event event, bool subscrip
         return;
     switch (event) {
     case AISYS_REDIS_CONNECTED:
-        log_event(redis, AISYS_INFO, "redis_connected", reason);
+        log_event(redis, AISYS_INFO, "redis_connected", "");
         break;
     case AISYS_REDIS_DISCONNECTED:
         log_event(redis, AISYS_WARNING, "redis_lost", reason);
@@ -215,66 +217,13 @@ static uint32_t env_random(void *ctx)
     return (uint32_t)(env->random(env->ctx) >> 32);
 }
 
-int aisys_env_redis_open(struct uv_loop_s *loop, struct aisys_core *core,
-    const struct aisys_redis_config *config, struct aisys_env_redis **ret_redis)
+static enum aisys_redis_state env_redis_state(void *ctx, const char **ret_why)
 {
-    static const struct aisys_redis_port_callbacks callbacks = { on_event, NULL };
-    struct aisys_redis_config with_random = *config;
-    struct aisys_env_redis *redis = calloc(1, sizeof(*redis));
-    int r;
-
-    if (!redis)
-        return -ENOMEM;
-    redis->core = core;
-    if (config->unix_path)
-        snprintf(redis->address, sizeof(redis->address), "%s", config->unix_path);
-    else
-        snprintf(redis->address, sizeof(redis->address), "%s:%u", config->host ? config->host : "",
-            config->port ? (unsigned)config->port : 6379u);
-    if (!with_random.random) {
-        with_random.random = env_random;
-        with_random.random_ctx = (void *)(uintptr_t)aisys_core_env(core);
-    }
-    r = aisys_redis_port_open(loop, &with_random, &callbacks, redis, &redis->port);
-    if (r < 0) {
-        free(redis);
-        return r;
-    }
-    *ret_redis = redis;
-    return 0;
-}
-
-static void on_closed(void *ctx)
-{
-    struct aisys_env_redis *redis = ctx;
-
-    if (redis->closed)
-        redis->closed(redis->closed_ctx);
-    free(redis);
-}
-
-void aisys_env_redis_close(struct aisys_env_redis *redis, void (*closed)(void *ctx), void *ctx)
-{
-    struct aisys_redis_port *port;
-
-    if (!redis)
-        return;
-    port = redis->port;
-    redis->port = NULL;
-    redis->closed = closed;
-    redis->closed_ctx = ctx;
-    aisys_redis_port_close(port, on_closed, redis);
-}
-
-enum aisys_redis_state aisys_env_redis_state(
-    const struct aisys_env_redis *redis, const char **ret_why)
-{
+    const struct aisys_env_redis *redis = ctx;
     struct aisys_redis_port_stats stats;
     const char *reason;
 
     *ret_why = "";
-    if (!redis)
-        return AISYS_REDIS_NOT_CONFIGURED;
     if (!redis->port) {
         *ret_why = "the node stops";
         return AISYS_REDIS_AWAY;
@@ -285,6 +234,63 @@ enum aisys_redis_state aisys_env_redis_state(
     reason = aisys_redis_port_reason(redis->port);
     *ret_why = reason[0] ? reason : "connecting";
     return AISYS_REDIS_AWAY;
+}
+
+int aisys_env_redis_open(struct uv_loop_s *loop, struct aisys_env *env, struct aisys_core *core,
+    const struct aisys_redis_config *config, struct aisys_env_redis **ret_redis)
+{
+    static const struct aisys_redis_port_callbacks callbacks = { on_event, NULL };
+    struct aisys_redis_config with_random = *config;
+    struct aisys_env_redis *redis = calloc(1, sizeof(*redis));
+    int r;
+
+    if (!redis)
+        return -ENOMEM;
+    redis->core = core;
+    redis->env = env;
+    if (config->unix_path)
+        snprintf(redis->address, sizeof(redis->address), "%s", config->unix_path);
+    else
+        snprintf(redis->address, sizeof(redis->address), "%s:%u", config->host ? config->host : "",
+            config->port ? (unsigned)config->port : 6379u);
+    if (!with_random.random) {
+        with_random.random = env_random;
+        with_random.random_ctx = env;
+    }
+    r = aisys_redis_port_open(loop, &with_random, &callbacks, redis, &redis->port);
+    if (r < 0) {
+        free(redis);
+        return r;
+    }
+    env->redis = (struct aisys_redis_service){ redis, env_redis_exec, env_redis_state };
+    *ret_redis = redis;
+    return 0;
+}
+
+static void on_closed(void *ctx)
+{
+    struct aisys_env_redis *redis = ctx;
+
+    redis->env->redis = (struct aisys_redis_service){ 0 };
+    if (redis->closed)
+        redis->closed(redis->closed_ctx);
+    free(redis);
+}
+
+void aisys_env_redis_close(struct aisys_env_redis *redis, void (*closed)(void *ctx), void *ctx)
+{
+    struct aisys_redis_port *port;
+
+    if (!redis) {
+        if (closed)
+            closed(ctx);
+        return;
+    }
+    port = redis->port;
+    redis->port = NULL;
+    redis->closed = closed;
+    redis->closed_ctx = ctx;
+    aisys_redis_port_close(port, on_closed, redis);
 }
 
 /* ---- Metrics ---------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
 #include "core/check.h"
+#include "env_redis.h"
 #include "facts.h"
 
 #include "core/tree_json.h"
@@ -23,6 +24,7 @@ struct aisys_facts {
     const struct aisys_modules *modules;
     const struct aisys_doors *doors;
     const struct aisys_http_doors *http;
+    const struct aisys_env_redis *redis;
     struct aisys_process_reader reader;          /* the pool's while it reads */
     struct aisys_process_stats reading, current; /* the same; what was read last */
     bool reads;
@@ -108,7 +110,8 @@ static void facts_metrics(void *ctx, struct aisys_exposition *page)
         { &metric_door_refused, offsetof(struct door_counts, refused) },
     };
     struct door_counts counts[4];
-    const unsigned n = door_counts(ctx, counts);
+    const struct aisys_facts *facts = ctx;
+    const unsigned n = door_counts(facts, counts);
 
     for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
         aisys_exposition_family(page, families[f].metric);
@@ -120,6 +123,7 @@ static void facts_metrics(void *ctx, struct aisys_exposition *page)
             aisys_exposition_u64(page, &label, 1, value);
         }
     }
+    aisys_env_redis_metrics(facts->redis, page);
 }
 
 /* ---- Words -------------------------------------------------------------------------------------- */
@@ -145,7 +149,7 @@ static int facts_json(void *ctx, const ProtobufCMessage *message, char *buf, siz
 
     (void)ctx;
     aisys_arena_init(&arena, NULL, JSON_ARENA_BYTES_MAX);
-    r = aisys_schema_write(message, AISYS_WRITE_MASK, &arena, &tree);
+    r = aisys_schema_write(message, AISYS_WRITE_MASK | AISYS_WRITE_DEFAULTS, &arena, &tree);
     if (r == 0)
         r = aisys_tree_json(&arena, tree, 0, &text, &text_bytes);
     if (r == 0 && text_bytes >= bytes)
@@ -200,6 +204,12 @@ void aisys_facts_doors(
         return;
     facts->doors = doors;
     facts->http = http;
+}
+
+void aisys_facts_redis(struct aisys_facts *facts, const struct aisys_env_redis *redis)
+{
+    if (facts)
+        facts->redis = redis;
 }
 
 void aisys_facts_close(struct aisys_facts *facts)

@@ -10,6 +10,7 @@
 #include "modules.h"
 #include "port/uv_port.h"
 
+struct aisys_env_redis;
 struct aisys_facts;
 
 /* Make them known to @core. All are borrowed until close. */
@@ -19,6 +20,9 @@ int aisys_facts_open(const struct aisys_config *config, struct aisys_uv *uv,
 /* The doors, once they are open; NULL: they are not any more. */
 void aisys_facts_doors(struct aisys_facts *facts, const struct aisys_doors *doors,
     const struct aisys_http_doors *http);
+
+/* The connection, for its metrics; NULL: there is none (any more). */
+void aisys_facts_redis(struct aisys_facts *facts, const struct aisys_env_redis *redis);
 
 /* Read what is due to be read again; returns when it is due next. */
 uint64_t aisys_facts_refresh(struct aisys_facts *facts, uint64_t now_ms);

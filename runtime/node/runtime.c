@@ -6,6 +6,7 @@
 #include "doors.h"
 #include "env.h"
 #include "env_db.h"
+#include "env_redis.h"
 #include "facts.h"
 #include "http.h"
 #include "lock.h"
@@ -38,7 +39,8 @@ struct aisys_runtime {
     struct aisys_nng *nng;
     struct aisys_facts *facts;
     struct aisys_env_db *dbs;
-    struct aisys_bus *bus; /* NULL unless bus.local is socket */
+    struct aisys_env_redis *redis; /* NULL: not configured */
+    struct aisys_bus *bus;         /* NULL unless bus.local is socket */
     struct aisys_core *core;
     struct aisys_api *api;
     struct aisys_doors *doors;
@@ -82,16 +84,19 @@ static void door_closed(void *arg)
 static void runtime_close_doors(struct aisys_runtime *rt)
 {
     rt->phase = PHASE_CLOSING;
-    rt->closing = 3;
+    rt->closing = 4;
     aisys_facts_doors(rt->facts, NULL, NULL);
     aisys_api_close(rt->api); /* what is still open is answered: the node has stopped */
     rt->api = NULL;
     aisys_http_doors_close(rt->http, HTTP_GRACE_MS, door_closed, rt);
     aisys_doors_close(rt->doors, door_closed, rt);
     aisys_bus_close(rt->bus, door_closed, rt);
+    aisys_facts_redis(rt->facts, NULL);
+    aisys_env_redis_close(rt->redis, door_closed, rt);
     rt->http = NULL;
     rt->doors = NULL;
     rt->bus = NULL;
+    rt->redis = NULL;
 }
 
 static void report_not_drained(void *ctx, const char *actor, const char *words)
@@ -423,6 +428,33 @@ static void runtime_actor_gone(void *gone_ctx, struct aisys_actor *actor)
     aisys_env_db_actor_gone(rt->dbs, actor);
 }
 
+/* The connection, when there is one to be. That the server is away is no error. */
+static int runtime_open_redis(struct aisys_runtime *rt, struct aisys_env *env)
+{
+    const Aisys__RedisConfig *from = rt->config->redis;
+    const struct aisys_redis_config config = {
+        .host = from->host,
+        .port = (uint16_t)from->port,
+        .unix_path = from->unix_path[0] ? from->unix_path : NULL,
+        .username = from->username,
+        .password = from->password,
+        .client_name = "aisys",
+        .database = from->db,
+        .connect_timeout_ms = from->connect_timeout_ms,
+        .deadline_ms = from->deadline_ms,
+        .backoff_max_ms = from->backoff_max_ms,
+        .in_flight_max = from->in_flight_max,
+    };
+    int r;
+
+    if (!from->host[0] && !from->unix_path[0])
+        return 0;
+    r = aisys_env_redis_open(aisys_uv_loop(rt->uv), env, rt->core, &config, &rt->redis);
+    if (r == 0)
+        aisys_facts_redis(rt->facts, rt->redis);
+    return r;
+}
+
 static int runtime_open_core(struct aisys_runtime *rt)
 {
     const struct aisys_config *config = rt->config;
@@ -453,6 +485,8 @@ static int runtime_open_core(struct aisys_runtime *rt)
         aisys_bus_attach(rt->bus, rt->core);
     if (r == 0)
         r = aisys_facts_open(config, rt->uv, rt->core, &rt->modules, &rt->facts);
+    if (r == 0)
+        r = runtime_open_redis(rt, env);
     if (r == 0)
         r = aisys_api_open(rt->core, &rt->api);
     return r;

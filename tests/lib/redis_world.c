@@ -4,21 +4,6 @@
 
 #define BOUND_MS 30000
 
-static struct redis_world *on_stage; /* the environment's context is the stage's */
-
-static void world_exec(
-    void *ctx, const struct aisys_redis_work *work, uint64_t op, uint64_t deadline_ms)
-{
-    (void)ctx;
-    aisys_env_redis_exec(on_stage->redis, work, op, deadline_ms);
-}
-
-static enum aisys_redis_state world_state(void *ctx, const char **ret_why)
-{
-    (void)ctx;
-    return aisys_env_redis_state(on_stage->redis, ret_why);
-}
-
 static void world_on_bound(uv_timer_t *timer)
 {
     ((struct redis_world *)timer->data)->late = true;
@@ -27,10 +12,7 @@ static void world_on_bound(uv_timer_t *timer)
 void redis_world_open(struct redis_world *world)
 {
     memset(world, 0, sizeof(*world));
-    on_stage = world;
     stage_open(&world->stage);
-    world->stage.fake.env.redis_exec = world_exec;
-    world->stage.fake.env.redis_state = world_state;
     assert_int_equal(uv_loop_init(&world->loop), 0);
     uv_timer_init(&world->loop, &world->bound);
     world->bound.data = world;
@@ -43,8 +25,9 @@ void redis_world_connect(struct redis_world *world, uint16_t port)
         .host = "127.0.0.1", .port = port, .backoff_min_ms = 5, .backoff_max_ms = 20
     };
 
-    assert_int_equal(
-        aisys_env_redis_open(&world->loop, world->stage.core, &config, &world->redis), 0);
+    assert_int_equal(aisys_env_redis_open(&world->loop, &world->stage.fake.env, world->stage.core,
+                         &config, &world->redis),
+        0);
 }
 
 void redis_world_turn(struct redis_world *world)
@@ -56,9 +39,7 @@ void redis_world_turn(struct redis_world *world)
 
 enum aisys_redis_state redis_world_state(const struct redis_world *world)
 {
-    const char *why;
-
-    return aisys_env_redis_state(world->redis, &why);
+    return aisys_redis_state(aisys_core_actor(world->stage.core, world->stage.caller), NULL);
 }
 
 int redis_world_call(

@@ -74,7 +74,7 @@ static int setup(void **state)
     node_checks_nr = 0;
     facts.role = "pc2";
     stage_open(&stage);
-    stage.fake.env.redis_state = redis_state;
+    stage.fake.env.redis.state = redis_state;
     aisys_core_set_facts(stage.core, &facts);
     stage_add(&stage, &aisys_health_service_ops,
         &(struct aisys_actor_options){ .name = "health_service", .config = &config.base });
