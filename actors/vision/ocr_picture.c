@@ -115,7 +115,6 @@ static double ocr_picture_factor(const struct vision_image *image)
 int aisys_ocr_picture_fit(const struct vision_image *image, struct vision_image *ret_owned,
     const struct vision_image **ret_image)
 {
-    struct vision_image small = { 0 };
     double factor = ocr_picture_factor(image);
 
     *ret_image = image;
@@ -123,20 +122,15 @@ int aisys_ocr_picture_fit(const struct vision_image *image, struct vision_image 
     for (;;) {
         if (factor < 1) {
             /* Always from the original: shrinking twice would blur. */
-            aisys_vision_image_deinit(&small);
-            if (ocr_picture_shrink_by(image, factor, &small) < 0)
+            aisys_vision_image_deinit(ret_owned);
+            if (ocr_picture_shrink_by(image, factor, ret_owned) < 0)
                 return -ENOMEM;
-            *ret_image = &small;
+            *ret_image = ret_owned;
         }
         if (ocr_picture_count_runs(*ret_image) <= OCR_RUNS_MAX)
-            break;
+            return 0;
         factor *= 0.75;
     }
-    if (factor < 1) {
-        *ret_owned = small;
-        *ret_image = ret_owned;
-    }
-    return 0;
 }
 
 /* The grey picture as leptonica has it (rows of 32-bit words), each pixel through @table. */

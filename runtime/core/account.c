@@ -152,8 +152,8 @@ const char *aisys_dead_reason_name(enum aisys_dead_reason reason)
     return (unsigned)reason < AISYS_DEAD_NR ? names[reason] : "unknown";
 }
 
-void aisys_dead_letter_add(struct aisys_core *core, struct aisys_id from, struct aisys_id to, uint8_t kind,
-    uint32_t type, uint32_t bytes, enum aisys_dead_reason reason)
+void aisys_dead_letter_add(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
+    uint8_t kind, uint32_t type, uint32_t bytes, enum aisys_dead_reason reason)
 {
     const struct aisys_actor *actor = actor_find(core, to);
     struct dead_letters *dead = &core->dead;
@@ -176,11 +176,12 @@ void aisys_dead_letter_add(struct aisys_core *core, struct aisys_id from, struct
         strncpy(letter->to_name, actor->name, sizeof(letter->to_name) - 1);
 }
 
-void aisys_dead_message(struct aisys_actor *actor, struct message *message, enum aisys_dead_reason reason)
+void aisys_dead_message(
+    struct aisys_actor *actor, struct message *message, enum aisys_dead_reason reason)
 {
     actor->dead++;
-    aisys_dead_letter_add(actor->core, message->seen.from, actor_id(actor), message->kind, message->seen.type,
-        message->seen.bytes, reason);
+    aisys_dead_letter_add(actor->core, message->seen.from, actor_id(actor), message->kind,
+        message->seen.type, message->seen.bytes, reason);
     message_free(actor->core, message);
 }
 

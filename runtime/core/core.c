@@ -8,8 +8,8 @@
 #define ACTORS_MAX_DEFAULT        (1u << 24)
 #define OPS_MAX_DEFAULT           (1u << 20)
 #define MESSAGE_BYTES_MAX_DEFAULT (16u * 1024 * 1024)
-#define SLICE_DIVISOR 4u  /* of a turn, which is a millisecond */
-#define SLOW_DIVISOR 500u /* 2 us */
+#define SLICE_DIVISOR             4u   /* of a turn, which is a millisecond */
+#define SLOW_DIVISOR              500u /* 2 us */
 #define RESTARTS_MAX_DEFAULT      3u
 #define RESTARTS_MS_DEFAULT       10000u
 

@@ -26,7 +26,8 @@ static void error_detail(const struct aisys_diag_entry *entry, Aisys__Error__Det
     detail->expected = entry->expected[0] ? (char *)(uintptr_t)entry->expected : NULL;
 }
 
-struct aisys_bytes aisys_error_pack_diag(struct aisys_core *core, int code, const struct aisys_diag *diag)
+struct aisys_bytes aisys_error_pack_diag(
+    struct aisys_core *core, int code, const struct aisys_diag *diag)
 {
     Aisys__Error__Detail details[AISYS_DIAG_MAX];
     Aisys__Error__Detail *pointers[AISYS_DIAG_MAX];

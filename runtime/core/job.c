@@ -148,6 +148,7 @@ static void job_refused(struct aisys_core *core, struct aisys_job *job, int erro
 {
     struct op *op = aisys_op_find(core, job->op);
 
+    AISYS_CHECK(op); /* a queued job whose op has ended has left the heap */
     job->state = JOB_ENDED;
     aisys_core_log(core, op->actor, AISYS_ERROR, "job_not_started", "errno=%d", -error);
     aisys_op_end_words(core, op, AISYS_UNAVAILABLE, "the pool does not take the job");

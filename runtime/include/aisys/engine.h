@@ -10,7 +10,7 @@
 
 /* The object that the engine @file ("aisys_ocr_tesseract.so") exports as @symbol. NULL: there is none, or it
  * cannot be loaded; then @why (of @why_bytes) says so. */
-AISYS_API const void *aisys_engine(const struct aisys_job *job, const char *file, const char *symbol,
-    char *why, size_t why_bytes);
+AISYS_API const void *aisys_engine(
+    const struct aisys_job *job, const char *file, const char *symbol, char *why, size_t why_bytes);
 
 #endif

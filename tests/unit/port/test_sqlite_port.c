@@ -428,8 +428,9 @@ static void test_in_function(void **state)
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct aisys_db_value values[] = { aisys_db_blob(numbers, rows[i].bytes),
             aisys_db_int(rows[i].x) };
-        const struct aisys_db_stmt stmt = { .sql = "SELECT aisys_in(?1, ?2) + aisys_in(NULL, ?2)",
-            .values = values, .n_values = 2 };
+        const struct aisys_db_stmt stmt = {
+            .sql = "SELECT aisys_in(?1, ?2) + aisys_in(NULL, ?2)", .values = values, .n_values = 2
+        };
         struct aisys_db_request *r = request_of(AISYS_DB_READ, &stmt, 1);
         struct aisys_db_rows found;
 

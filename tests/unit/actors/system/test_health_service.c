@@ -283,8 +283,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_other_role_and_what_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_degraded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unhealthy_without_what_is_critical, setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            test_what_was_taken_away_is_not_missed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_taken_away_is_not_missed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_starting_and_stopping, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_the_node_says, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_reasons, setup, teardown),
