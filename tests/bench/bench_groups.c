@@ -4,6 +4,8 @@
 #include <stddef.h>
 
 extern const struct bench bench_core_group[];
+extern const struct bench bench_memory_group[];
 extern const struct bench bench_redis_group[];
 
-const struct bench *const bench_groups[] = { bench_core_group, bench_redis_group, NULL };
+const struct bench *const bench_groups[] = { bench_core_group, bench_redis_group,
+    bench_memory_group, NULL };

@@ -1,15 +1,21 @@
-/* Store and Search of the memory's engine: what runs on the pool, without the actor.
+/* Store, Search and the vector scan of the memory's engine: what runs on the pool, without the actor.
  *
- *     bench_memory [directory] [memories] [searches]
+ * 100,000 memories in 2,000 sessions, 20 of which take turns; 8 to 24 words each, drawn by Zipf's law from
+ * 50,000. Made once, in TMPDIR or /tmp, when the first figure needs it.
  *
- * Memories in sessions of 50, words drawn by Zipf's law from 50,000, 8 to 24 words each. Store: 64
- * callers, one commit for each group, sessions on, synchronous=FULL; the last tenth is measured. Search:
- * 2 to 6 words, each at first met in a text, k = 10, hybrid; the texts of the hits are fetched too. */
-#include <math.h>
+ *     memory_store        stores a second, 64 callers: one commit for each group, sessions on,
+ *                         synchronous=FULL. Limit: the same rows into bare tables, no full text, same groups
+ *     memory_search       ms, half of the searches are faster: 2 to 6 words as a text begins with them, k = 10,
+ *                         hybrid, one thread, the texts of the hits fetched
+ *     memory_search_p95   ms, 95 % of them are faster
+ *     memory_scan         GB/s over all vectors, one thread. Limit: a loop that adds up the same bytes */
+#include "bench.h"
+
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "memory_engine.h"
 
@@ -84,14 +90,6 @@ static char *text_of(unsigned n_words)
     return text;
 }
 
-static double now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
 static int compare(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -99,87 +97,227 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void bench_store(struct memory_engine *engine, struct memory_item *items, unsigned n)
+/* ---- The memories ---------------------------------------------------------------------------- */
+
+#define MEMORIES         100000
+#define STORED_PER_RUN   3200
+#define SEARCHES_PER_RUN 200
+
+static struct memory_engine engine;
+static unsigned made; /* memories so far; their texts are kept */
+static char *texts[MEMORIES + 64 * STORED_PER_RUN];
+
+static void item_next(struct memory_item *item)
 {
-    double rates[10], fill;
+    static char sessions[64][24];
+    char *session = sessions[made % 64];
 
-    fill = memory_engine_store_many(engine, items, n - n / 10, CALLERS);
-    for (unsigned i = 0; i < 10; i++) {
-        const unsigned m = n / 100;
-
-        rates[i] = m / memory_engine_store_many(engine, items + n - n / 10 + i * m, m, CALLERS);
-    }
-    qsort(rates, 10, sizeof(double), compare);
-    printf("{\"name\":\"memory_store\",\"unit\":\"1/"
-           "s\",\"median\":%.0f,\"min\":%.0f,\"max\":%.0f,\"runs\":10,"
-           "\"filling\":%.0f}\n",
-        rates[5], rates[0], rates[9], (n - n / 10) / fill);
+    snprintf(
+        session, sizeof(sessions[0]), "session %u", made / (20 * PER_SESSION) * 20 + made % 20);
+    texts[made] = text_of(8 + (unsigned)(uniform() * 17));
+    *item = (struct memory_item){
+        .text = texts[made], .session = session, .event_ms = 1600000000000 + (int64_t)made * 60000
+    };
+    made++;
 }
 
-static void bench_search(
-    struct memory_engine *engine, const struct memory_item *items, unsigned n, unsigned searches)
+static double store_some(unsigned n)
 {
-    double *times = malloc(searches * sizeof(double));
+    double seconds = 0;
 
-    for (unsigned i = 0; i < searches; i++) {
-        struct memory_search search = { .k = 10, .filter.now_ms = 1700000000000 };
-        struct memory_list list;
-        struct aisys_db_request *r;
-        char query[400] = "", ids[400] = "[", words[1024];
-        unsigned n_words = 2 + (unsigned)(uniform() * 5);
-        double begin;
-        size_t at = 1;
+    for (unsigned i = 0; i < n; i += CALLERS) {
+        struct memory_item items[CALLERS];
 
-        snprintf(words, sizeof(words), "%s", items[(unsigned)(uniform() * n)].text);
-        for (char *save, *w = strtok_r(words, " ", &save); w != NULL && n_words > 0;
-             w = strtok_r(NULL, " ", &save), n_words--) {
-            strcat(query, w);
-            strcat(query, " ");
-        }
-        begin = now_ms();
-        memory_engine_search(engine, &search, query);
-        for (unsigned j = 0; j < search.n; j++)
-            at += (size_t)snprintf(ids + at, sizeof(ids) - at, "%s%lld", j > 0 ? "," : "",
-                (long long)search.candidates[j].id);
-        strcpy(ids + at, "]");
-        memory_list_fetch(&list, ids);
-        r = memory_engine_run(engine, AISYS_DB_READ, &list);
-        times[i] = now_ms() - begin;
-        aisys_db_request_free(r);
-        memory_search_deinit(&search);
+        for (unsigned j = 0; j < CALLERS; j++)
+            item_next(&items[j]);
+        seconds += memory_engine_store_many(&engine, items, CALLERS, CALLERS);
     }
-    qsort(times, searches, sizeof(double), compare);
-    printf("{\"name\":\"memory_search\",\"unit\":\"ms\",\"median\":%.2f,\"p95\":%.2f,\"p99\":%.2f,"
-           "\"min\":%.2f,"
-           "\"max\":%.2f,\"runs\":%u}\n",
-        times[searches / 2], times[searches * 95 / 100], times[searches * 99 / 100], times[0],
-        times[searches - 1], searches);
-    free(times);
+    return seconds;
 }
 
-int main(int argc, char **argv)
+static const char *place(void)
 {
-    const char *dir = argc > 1 ? argv[1] : "/tmp";
-    const unsigned n = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 100000;
-    const unsigned searches = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 500;
-    struct memory_item *items = calloc(n, sizeof(*items));
-    static struct memory_engine engine;
+    return getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
+}
+
+static void engine_gone(void)
+{
+    memory_engine_remove(&engine);
+}
+
+static void engine_need(void)
+{
     char path[100];
 
-    snprintf(path, sizeof(path), "%s/bench_memory.%ld.db", dir, (long)time(NULL));
+    if (made > 0)
+        return;
+    snprintf(path, sizeof(path), "%.60s/bench_memory.%ld.db", place(), (long)getpid());
     zipf_init();
-    for (unsigned i = 0; i < n; i++) {
-        char *session = malloc(24);
-
-        /* Sessions take turns, 20 at a time, as those of many users do. */
-        snprintf(session, 24, "session %u", i / (20 * PER_SESSION) * 20 + i % 20);
-        items[i] = (struct memory_item){ .text = text_of(8 + (unsigned)(uniform() * 17)),
-            .session = session,
-            .event_ms = 1600000000000 + (int64_t)i * 60000 };
-    }
     memory_engine_open(&engine, path);
-    bench_store(&engine, items, n);
-    bench_search(&engine, items, n, searches);
-    memory_engine_remove(&engine);
+    atexit(engine_gone);
+    store_some(MEMORIES);
+}
+
+/* ---- Figures --------------------------------------------------------------------------------- */
+
+static void bare_done(struct aisys_db_request *request)
+{
+    aisys_db_request_free(request);
+}
+
+/* The rows of a memory into tables without full text, in groups of as many. */
+static double bare_store(unsigned n)
+{
+    static const char *const tables[] = {
+        "CREATE TABLE memory(id INTEGER PRIMARY KEY, text TEXT, words TEXT);"
+        "CREATE TABLE memory_row(id INTEGER PRIMARY KEY, vector BLOB);"
+    };
+    char path[100];
+    const struct aisys_db_options options = {
+        .path = path, .migrations = tables, .n_migrations = 1
+    };
+    static const char vector[256];
+    struct aisys_sqlite_error error;
+    struct aisys_sqlite *bare;
+    double begin;
+
+    snprintf(path, sizeof(path), "%.60s/bench_bare.%ld.db", place(), (long)getpid());
+    if (aisys_sqlite_open(&options, &bare, &error) != 0)
+        return 0;
+    begin = bench_seconds();
+    for (unsigned i = 0; i < n; i++) {
+        const struct aisys_db_value values[] = { aisys_db_int(i), aisys_db_text(texts[i]),
+            aisys_db_text(texts[i]) };
+        const struct aisys_db_value row[] = { aisys_db_int(i),
+            aisys_db_blob(vector, sizeof(vector)) };
+        const struct aisys_db_stmt stmts[] = {
+            { .sql = "INSERT INTO memory VALUES(?1, ?2, ?3)", .values = values, .n_values = 3 },
+            { .sql = "INSERT INTO memory_row VALUES(?1, ?2)", .values = row, .n_values = 2 },
+        };
+        struct aisys_db_request *r;
+
+        if (aisys_db_request_new(AISYS_DB_WRITE, stmts, 2, &r) != 0)
+            break;
+        r->done = bare_done;
+        aisys_sqlite_submit(bare, r);
+        if (i % CALLERS == CALLERS - 1)
+            aisys_sqlite_turn(bare);
+    }
+    begin = n / (bench_seconds() - begin);
+    aisys_sqlite_close(bare);
+    unlink(path);
+    return begin;
+}
+
+static int measure_store(double *ret_figure, double *ret_limit)
+{
+    engine_need();
+    *ret_figure = STORED_PER_RUN / store_some(STORED_PER_RUN);
+    *ret_limit = bare_store(STORED_PER_RUN);
     return 0;
 }
+
+/* Words that a text begins with. */
+static void query_next(char *query, size_t room)
+{
+    const char *text = texts[(unsigned)(uniform() * MEMORIES)];
+    unsigned n = 2 + (unsigned)(uniform() * 5);
+    size_t bytes = 0;
+
+    for (; n > 0 && text[bytes] != '\0'; n--)
+        bytes += strcspn(text + bytes + 1, " ") + 1;
+    snprintf(query, room, "%.*s", (int)bytes, text);
+}
+
+static double search_one(void)
+{
+    struct memory_search search = { .k = 10, .filter.now_ms = 1700000000000 };
+    char query[400], ids[400] = "[";
+    struct memory_list list;
+    size_t at = 1;
+    double begin;
+
+    query_next(query, sizeof(query));
+    begin = bench_seconds();
+    memory_engine_search(&engine, &search, query);
+    for (unsigned i = 0; i < search.n; i++)
+        at += (size_t)snprintf(ids + at, sizeof(ids) - at, "%s%lld", i > 0 ? "," : "",
+            (long long)search.candidates[i].id);
+    strcpy(ids + at, "]");
+    memory_list_fetch(&list, ids);
+    aisys_db_request_free(memory_engine_run(&engine, AISYS_DB_READ, &list));
+    memory_search_deinit(&search);
+    return (bench_seconds() - begin) * 1e3;
+}
+
+static int measure_share(double share, double *ret_figure, double *ret_limit)
+{
+    double times[SEARCHES_PER_RUN];
+
+    engine_need();
+    for (unsigned i = 0; i < SEARCHES_PER_RUN; i++)
+        times[i] = search_one();
+    qsort(times, SEARCHES_PER_RUN, sizeof(double), compare);
+    *ret_figure = times[(unsigned)(SEARCHES_PER_RUN * share)];
+    *ret_limit = 0;
+    return 0;
+}
+
+static int measure_search(double *ret_figure, double *ret_limit)
+{
+    return measure_share(0.5, ret_figure, ret_limit);
+}
+
+static int measure_search_p95(double *ret_figure, double *ret_limit)
+{
+    return measure_share(0.95, ret_figure, ret_limit);
+}
+
+static int measure_scan(double *ret_figure, double *ret_limit)
+{
+    static struct memory_vectors *vectors;
+    static volatile uint64_t sink;
+    const double gb = (double)MEMORIES * MEMORY_VECTOR_BYTES * 1e-9;
+    struct memory_near near[10];
+    struct memory_scan scan = { NULL, NULL, 0, MEMORIES, 10 };
+    uint64_t sum = 0;
+    double begin;
+
+    if (vectors == NULL) {
+        int8_t vector[MEMORY_VECTOR_BYTES];
+
+        vectors = memory_vectors_new();
+        for (uint32_t i = 0; i < MEMORIES; i++) {
+            for (unsigned j = 0; j < sizeof(vector); j++)
+                vector[j] = (int8_t)((int)(uniform() * 255) - 127);
+            if (memory_vectors_append(vectors, vector) < 0)
+                return -ENOMEM;
+        }
+    }
+    scan.vector = memory_vectors_at(vectors, 0);
+    begin = bench_seconds();
+    for (uint32_t slot = 0; slot < MEMORIES; slot += MEMORY_VECTORS_CHUNK) {
+        const uint64_t *words = (const uint64_t *)(const void *)memory_vectors_at(vectors, slot);
+        const uint32_t n =
+            MEMORIES - slot < MEMORY_VECTORS_CHUNK ? MEMORIES - slot : MEMORY_VECTORS_CHUNK;
+
+        for (size_t i = 0; i < (size_t)n * MEMORY_VECTOR_BYTES / 8; i++)
+            sum += words[i];
+    }
+    *ret_limit = gb / (bench_seconds() - begin);
+    sink = sum;
+    begin = bench_seconds();
+    memory_vectors_scan(vectors, &scan, near);
+    *ret_figure = gb / (bench_seconds() - begin);
+    (void)sink;
+    return 0;
+}
+
+extern const struct bench bench_memory_group[];
+const struct bench bench_memory_group[] = {
+    { "memory_store", "stores/s", measure_store, 0 },
+    { "memory_search", "ms", measure_search, 0 },
+    { "memory_search_p95", "ms", measure_search_p95, 0 },
+    { "memory_scan", "GB/s", measure_scan, 21 },
+    { 0 },
+};

@@ -1,6 +1,6 @@
 /* How fast are vectors scanned, beside a plain loop that only reads the same bytes?
  *
- *     bench_memory_scan [vectors] [runs]
+ *     bench_memory_kernels [vectors] [runs]
  *
  * One line of JSON per case: median, least and most of the runs, in GB/s; `limit` is the plain read with
  * as many threads over the same buffer, measured in turn with the scan. */
