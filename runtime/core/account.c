@@ -45,18 +45,21 @@ static void block_unlink(struct aisys_actor *self, struct block *block)
     self->memory_bytes -= block->bytes;
 }
 
-static bool memory_fits(const struct aisys_actor *self, size_t bytes)
+/* Whether a block of @bytes may be made where @held bytes of the account are given back for it. */
+static bool memory_fits(const struct aisys_actor *self, size_t bytes, size_t held)
 {
+    const uint64_t others = self->memory_bytes - held;
+
     return bytes <= SIZE_MAX - sizeof(struct block) &&
-           (!self->memory_bytes_max || (self->memory_bytes <= self->memory_bytes_max &&
-                                           bytes <= self->memory_bytes_max - self->memory_bytes));
+           (!self->memory_bytes_max ||
+               (others <= self->memory_bytes_max && bytes <= self->memory_bytes_max - others));
 }
 
 void *aisys_alloc(struct aisys_actor *self, size_t bytes)
 {
     struct block *block;
 
-    if (!memory_fits(self, bytes))
+    if (!memory_fits(self, bytes, 0))
         return NULL;
     block = core_alloc(self->core, sizeof(*block) + bytes);
     if (!block)
@@ -86,7 +89,7 @@ void *aisys_realloc(struct aisys_actor *self, void *p, size_t bytes)
 
     if (!old)
         return aisys_alloc(self, bytes);
-    if (bytes > old->bytes && !memory_fits(self, bytes - old->bytes))
+    if (!memory_fits(self, bytes, old->bytes))
         return NULL;
     block = core_alloc(self->core, sizeof(*block) + bytes);
     if (!block)

@@ -1,7 +1,9 @@
 /* An actor's life: added, started, failed, started again, drained, stopped, torn down. */
 #include "internal.h"
 
+#include "utf8.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 
 #define ACTOR_LINK               offsetof(struct aisys_actor, slot)
@@ -197,6 +199,8 @@ int aisys_core_spawn(struct aisys_core *core, struct aisys_class *class,
         actor->life = LIFE_RUNNING;
     }
     *ret_id = (struct aisys_id){ core->node, slot, generation };
+    if (options->name)
+        aisys_dependencies_changed(core);
     return 0;
 }
 
@@ -216,7 +220,7 @@ static void actor_tear_down(struct aisys_actor *actor, int code, const char *wor
     core_release(core, actor->state);
     actor->state = NULL;
     aisys_blocks_release(actor);
-    actor->gave_up = false;
+    actor->fate = FATE_NONE;
     actor->todo = TODO_NOTHING;
 }
 
@@ -245,15 +249,25 @@ static void actor_remove(struct aisys_actor *actor)
         aisys_table_give(&core->actors, ACTOR_LINK, actor, actor->slot);
 }
 
+void aisys_actor_kill(struct aisys_actor *actor)
+{
+    struct aisys_core *core = actor->core;
+
+    actor_tear_down(actor, AISYS_UNAVAILABLE, "the actor was stopped");
+    actor_remove(actor);
+    aisys_dependencies_changed(core);
+}
+
 void aisys_core_kill(struct aisys_core *core, struct aisys_id id)
 {
     struct aisys_actor *actor = actor_find(core, id);
 
     if (!actor)
         return;
-    actor_tear_down(actor, AISYS_UNAVAILABLE, "the actor was stopped");
-    actor_remove(actor);
-    aisys_dependencies_changed(core);
+    if (core->current == actor)
+        actor->fate = FATE_KILLED; /* its handler still uses what it has */
+    else
+        aisys_actor_kill(actor);
 }
 
 /* ---- Starting and failing ------------------------------------------------------------------- */
@@ -306,17 +320,31 @@ int aisys_actor_do(struct aisys_actor *actor)
 {
     const enum todo todo = actor->todo;
 
+    if (todo == TODO_FINISH)
+        return 0;
     actor->todo = TODO_NOTHING;
     return todo == TODO_START ? actor_do_start(actor) : actor_do_stop(actor);
+}
+
+static int error_number(int error)
+{
+    return error == INT_MIN ? INT_MAX : error < 0 ? -error : error;
 }
 
 void aisys_give_up(struct aisys_actor *self, int error, const char *why)
 {
     aisys_core_log(self->core, self, AISYS_WARNING, "gave_up", "errno=%d why=\"%s\"",
-        error < 0 ? -error : error, why);
+        error_number(error), why);
     if (self->supervised)
-        snprintf(self->supervised->last_failure, sizeof(self->supervised->last_failure), "%s", why);
-    self->gave_up = true;
+        aisys_utf8_copy(
+            self->supervised->last_failure, sizeof(self->supervised->last_failure), why);
+    if (self->fate == FATE_NONE)
+        self->fate = FATE_GAVE_UP;
+}
+
+static bool core_stops(const struct aisys_core *core)
+{
+    return core->state == AISYS_CORE_STOPPING || core->state == AISYS_CORE_STOPPED;
 }
 
 /* Whether it has failed too often, this time included. */
@@ -361,25 +389,25 @@ void aisys_actor_fail(struct aisys_actor *actor, int error, const char *why)
 {
     struct aisys_core *core = actor->core;
     struct supervised *supervised = actor->supervised;
-    const bool stopping = actor->life == LIFE_DRAINING || actor->life == LIFE_STOPPING;
-    const bool said = actor->gave_up; /* the reason is in last_failure */
+    const bool stopping =
+        actor->life == LIFE_DRAINING || actor->life == LIFE_STOPPING || actor->life == LIFE_STOPPED;
+    const bool said = actor->fate == FATE_GAVE_UP && !why; /* the reason is in last_failure */
 
+    if (!why)
+        why = strerrordesc_np(error_number(error));
+    if (!why)
+        why = "unknown error";
     if (supervised && !said)
-        snprintf(supervised->last_failure, sizeof(supervised->last_failure), "%s",
-            why                       ? why
-            : strerrordesc_np(-error) ? strerrordesc_np(-error)
-                                      : "unknown error");
+        aisys_utf8_copy(supervised->last_failure, sizeof(supervised->last_failure), why);
     aisys_core_log(core, actor, AISYS_ERROR, "actor_failed", "state=%s errno=%d why=\"%s\"",
-        aisys_life_name(actor->life), -error,
-        supervised ? supervised->last_failure
-        : why      ? why
-                   : "");
+        aisys_life_name(actor->life), error_number(error),
+        supervised ? supervised->last_failure : why);
     actor_tear_down(actor, AISYS_INTERNAL, "the actor failed");
     if (!supervised) {
         actor_remove(actor);
         return;
     }
-    if (stopping && !supervised->restarting) {
+    if (stopping && (!supervised->restarting || core_stops(core))) {
         actor_bury_mailbox(actor, "the actor has stopped");
         actor->life = LIFE_STOPPED;
     } else if (supervised_failed(actor)) {
@@ -426,7 +454,10 @@ void aisys_stopped(struct aisys_actor *self)
     if (self->life != LIFE_STOPPING || self->todo != TODO_NOTHING)
         aisys_check_failed_in_actor(
             "stopped() is called once, after stop() was pending", __FILE__, __LINE__);
-    self->life = LIFE_STOPPED; /* the rest when its handler has returned */
+    self->life = LIFE_STOPPED;
+    self->todo = TODO_FINISH;
+    if (self->core->current != self)
+        actor_run_later(self);
 }
 
 /* Called outside handlers. */
@@ -443,10 +474,12 @@ void aisys_actor_settle(struct aisys_actor *actor)
         actor->life = LIFE_STOPPING;
         actor->todo = TODO_STOP;
         actor_run_later(actor);
-    } else if (actor->life == LIFE_STOPPED) {
+    } else if (actor->life == LIFE_STOPPED && actor->todo == TODO_FINISH) {
+        const bool again = actor->supervised->restarting && !core_stops(core);
+
         actor_tear_down(actor, AISYS_UNAVAILABLE, "the actor has stopped");
-        if (actor->supervised->restarting) {
-            actor->supervised->restarting = false;
+        actor->supervised->restarting = false;
+        if (again) {
             actor->supervised->restarts++;
             aisys_actor_begin_start(actor);
         } else {
@@ -462,13 +495,15 @@ int aisys_core_restart(struct aisys_core *core, const char *name)
 
     if (!actor)
         return -ENOENT;
+    if (core_stops(core))
+        return -EAGAIN;
     if (actor->life == LIFE_DOWN) {
         actor->supervised->failures = 0;
         actor->supervised->restarts++;
         aisys_actor_begin_start(actor);
         return 0;
     }
-    if (actor->life != LIFE_RUNNING || core->state == AISYS_CORE_STOPPING)
+    if (actor->life != LIFE_RUNNING)
         return -EAGAIN;
     actor->supervised->restarting = true;
     aisys_actor_begin_stop(actor);
@@ -480,15 +515,14 @@ int aisys_core_restart(struct aisys_core *core, const char *name)
 void aisys_core_health(
     const struct aisys_core *core, struct aisys_id id, struct aisys_health *ret_health)
 {
-    const struct aisys_actor *actor = actor_find(core, id);
+    struct aisys_actor *actor = actor_find(core, id);
     struct aisys_health health = { .status = AISYS_HEALTHY };
 
     if (!actor) {
         health.status = AISYS_UNHEALTHY;
         snprintf(health.why, sizeof(health.why), "no such actor");
     } else if (actor->life == LIFE_RUNNING) {
-        if (actor->class->ops->health)
-            actor->class->ops->health(actor, &health);
+        aisys_actor_health(actor, &health);
     } else {
         const char *failure = actor->supervised ? actor->supervised->last_failure : "";
 
@@ -497,4 +531,5 @@ void aisys_core_health(
             failure[0] ? ": " : "", failure);
     }
     *ret_health = health;
+    aisys_utf8_copy(ret_health->why, sizeof(ret_health->why), health.why);
 }

@@ -55,10 +55,16 @@ static void class_check(const struct aisys_actor_ops *ops, struct aisys_diag *di
                 "%s has no such method", ops->service->name);
         if (!method->handle)
             aisys_diag_add(diag, NULL, method->name, "a handler", "no handler");
+        if (ops_method(ops, method->name) != method)
+            aisys_diag_add(diag, NULL, method->name, "one handler", "two handlers");
     }
-    for (const struct aisys_continuation *c = ops->continuations; c && c->name; c++)
+    for (const struct aisys_continuation *c = ops->continuations; c && c->name; c++) {
         if (!c->handle)
             aisys_diag_add(diag, NULL, c->name, "a handler", "no handler");
+        for (const struct aisys_continuation *other = ops->continuations; other < c; other++)
+            if (strcmp(other->name, c->name) == 0)
+                aisys_diag_add(diag, NULL, c->name, "another name", "two continuations have it");
+    }
     for (unsigned i = 0; ops->service && i < ops->service->n_methods; i++)
         for (unsigned k = i + 1; k < ops->service->n_methods; k++)
             if (aisys_method_id(ops->service->methods[i].name) ==

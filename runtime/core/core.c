@@ -22,10 +22,12 @@ int aisys_core_new(const struct aisys_env *env, const struct aisys_core_options 
     struct aisys_core **ret_core)
 {
     struct aisys_core *core = env->memory.alloc(env->memory.ctx, sizeof(*core));
-    const uint32_t ops_max = or_default(options->ops_max, OPS_MAX_DEFAULT);
+    uint32_t ops_max = or_default(options->ops_max, OPS_MAX_DEFAULT);
 
     if (!core)
         return -ENOMEM;
+    if (ops_max > OP_INDEX_MASK)
+        ops_max = OP_INDEX_MASK; /* what a correlation can name */
     *core = (struct aisys_core){
         .env = env,
         .node = options->node,
@@ -56,15 +58,23 @@ int aisys_core_new(const struct aisys_env *env, const struct aisys_core_options 
 
 static void core_kill_all(struct aisys_core *core)
 {
+    AISYS_CHECK(!core->in_turn);
     core->state = AISYS_CORE_STOPPED; /* nobody starts any more */
-    core->run_head = core->run_tail = NULL;
     for (uint32_t slot = 0; slot < core->actors.touched; slot++) {
         struct aisys_actor *actor = table_at(&core->actors, slot);
 
-        actor->runnable = false;
         if (actor->life != LIFE_FREE)
-            aisys_core_kill(core, actor_id(actor));
+            aisys_actor_kill(actor);
     }
+    while (
+        core->run_head) { /* those that were to run are given back when they are taken from there */
+        struct aisys_actor *actor = core->run_head;
+
+        core->run_head = actor->run_next;
+        actor->runnable = false;
+        aisys_actor_settle(actor);
+    }
+    core->run_tail = NULL;
 }
 
 void aisys_core_free(struct aisys_core *core)
@@ -120,33 +130,70 @@ static struct aisys_actor *actor_named(const struct aisys_core *core, const char
 
 enum mark { MARK_NONE, MARK_OPEN, MARK_DONE };
 
-/* Depth first. @path is where the search stands, in words. False: a fault was found below. */
-static bool order_visit(
-    struct aisys_core *core, struct aisys_actor *actor, const char *path, struct aisys_diag *diag)
+/* Put @word in front of what @at points to, if there is room from @begin. */
+static char *order_put_before(char *at, const char *begin, const char *word)
 {
-    char here[512];
+    const size_t bytes = strlen(word);
+
+    return bytes <= (size_t)(at - begin) ? memcpy(at - bytes, word, bytes) : at;
+}
+
+/* The cycle that closes where @from depends on @actor, whole: "a -> b -> a". */
+static void order_say_cycle(
+    const struct aisys_actor *from, const struct aisys_actor *actor, struct aisys_diag *diag)
+{
+    char words[AISYS_DIAG_TEXT_MAX];
+    char *at = words + sizeof(words) - 1;
+
+    *at = '\0';
+    at = order_put_before(at, words, actor->name);
+    for (const struct aisys_actor *step = from;; step = step->supervised->came_from) {
+        at = order_put_before(at, words, " -> ");
+        at = order_put_before(at, words, step->name);
+        if (step == actor)
+            break;
+    }
+    aisys_diag_add(diag, NULL, "agents", "dependencies without a cycle", "cycle: %s", at);
+}
+
+static struct aisys_actor *order_enter(struct aisys_actor *actor, struct aisys_actor *came_from)
+{
+    actor->supervised->mark = MARK_OPEN;
+    actor->supervised->visited = 0;
+    actor->supervised->came_from = came_from;
+    return actor;
+}
+
+/* Search what @actor depends on, depth first. False: a fault was found. */
+static bool order_visit(struct aisys_core *core, struct aisys_actor *actor, struct aisys_diag *diag)
+{
     bool good = true;
 
-    snprintf(here, sizeof(here), "%s%s%s", path, path[0] ? " -> " : "", actor->name);
-    if (actor->supervised->mark == MARK_OPEN) {
-        aisys_diag_add(diag, NULL, "agents", "dependencies without a cycle", "cycle: %s", here);
-        return false;
-    }
     if (actor->supervised->mark == MARK_DONE)
         return true;
-    actor->supervised->mark = MARK_OPEN;
-    for (char **depend = actor->supervised->depends; *depend; depend++) {
-        struct aisys_actor *other = actor_named(core, *depend);
+    actor = order_enter(actor, NULL);
+    while (actor) {
+        struct supervised *supervised = actor->supervised;
+        const char *depend = supervised->depends[supervised->visited];
+        struct aisys_actor *other = depend ? actor_named(core, depend) : NULL;
 
+        if (!depend) {
+            supervised->mark = MARK_DONE;
+            actor = supervised->came_from;
+            continue;
+        }
+        supervised->visited++;
         if (!other) {
             aisys_diag_add(diag, NULL, actor->name, "the name of an actor of this role",
-                "depends on %s, which does not exist", *depend);
+                "depends on %s, which does not exist", depend);
             good = false;
-        } else if (!order_visit(core, other, here, diag)) {
+        } else if (other->supervised->mark == MARK_OPEN) {
+            order_say_cycle(actor, other, diag);
             good = false;
+        } else if (other->supervised->mark == MARK_NONE) {
+            actor = order_enter(other, actor);
         }
     }
-    actor->supervised->mark = MARK_DONE;
     return good;
 }
 
@@ -158,7 +205,7 @@ int aisys_core_start(struct aisys_core *core, struct aisys_diag *diag)
     for (struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next)
         actor->supervised->mark = MARK_NONE;
     for (struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next)
-        good = order_visit(core, actor, "", diag) && good;
+        good = order_visit(core, actor, diag) && good;
     if (!good)
         return -EINVAL;
     core->state = AISYS_CORE_STARTING;

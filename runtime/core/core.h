@@ -20,7 +20,7 @@ struct aisys_core;
 struct aisys_core_options {
     uint64_t node;              /* number << 32 | incarnation */
     uint32_t actors_max;        /* 0: 2^24 */
-    uint32_t ops_max;           /* asks, timers and jobs open at once; 0: 2^20 */
+    uint32_t ops_max;           /* asks, timers and jobs open at once, below 2^24; 0: 2^20 */
     uint32_t message_bytes_max; /* payload; 0: 16 MiB */
     uint32_t restarts_max; /* failures within restarts_ms after which an actor stays down; 0: 3 */
     uint32_t restarts_ms;  /* 0: 10000 */
@@ -66,8 +66,8 @@ struct aisys_actor_options {
 };
 
 /* Add an actor. With a name it is supervised, starts by aisys_core_start() and is started again when
- * it fails; without one it starts at once and is gone when it fails. 0, -ENOMEM, -EEXIST (the name or
- * the alias is taken), AISYS_SEND_FULL (actors_max), or the negative errno of an anonymous one's start(). */
+ * it fails; without one it starts in the next turn, is gone when it fails, and is not waited for when the
+ * node stops. 0, -ENOMEM, -EEXIST (the name or the alias is taken), AISYS_SEND_FULL (actors_max). */
 int aisys_core_spawn(struct aisys_core *core, struct aisys_class *class,
     const struct aisys_actor_options *options, struct aisys_id *ret_id);
 
@@ -79,16 +79,17 @@ int aisys_core_start(struct aisys_core *core, struct aisys_diag *diag);
  * what it owes is answered first. aisys_core_state() becomes AISYS_CORE_STOPPED. */
 void aisys_core_stop(struct aisys_core *core);
 
-/* The time for that is over: tear down what is left, at once. @report is told for each actor what was
+/* The time for that is over: tear down what is left, at once; between turns. @report is told for each actor what was
  * not drained ("3 messages, 1 answer"). */
 void aisys_core_stop_now(struct aisys_core *core,
     void (*report)(void *ctx, const char *actor, const char *words), void *ctx);
 
-/* Tear one actor down at once, whatever its state; its messages are dead, its asks end. */
+/* Tear one actor down at once, whatever its state; its messages are dead, the asks of others in them end.
+ * One whose handler runs is torn down when that has returned. */
 void aisys_core_kill(struct aisys_core *core, struct aisys_id id);
 
 /* Stop the named actor in order and start it again (as after a failure, but not counted as one).
- * 0; -ENOENT: no such actor; -EAGAIN: it is neither running nor down. */
+ * 0; -ENOENT: no such actor; -EAGAIN: it is neither running nor down, or the node stops. */
 int aisys_core_restart(struct aisys_core *core, const char *name);
 
 enum aisys_core_state aisys_core_state(const struct aisys_core *core);

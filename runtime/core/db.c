@@ -94,8 +94,10 @@ int aisys_db_exec(struct aisys_actor *self, struct aisys_db *db, enum aisys_db_m
     const struct aisys_db_stmt *stmts, size_t n_stmts, struct aisys_then then)
 {
     struct aisys_db_request *request;
-    int r = aisys_db_request_new(mode, stmts, n_stmts, &request);
+    int r;
 
+    then_check(self, then);
+    r = aisys_db_request_new(mode, stmts, n_stmts, &request);
     if (r < 0)
         return r;
     request->deadline_ms =

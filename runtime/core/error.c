@@ -1,5 +1,6 @@
 #include "error.h"
 
+#include "utf8.h"
 #include <aisys/error.pb-c.h>
 #include <stdio.h>
 
@@ -10,7 +11,7 @@ struct aisys_bytes aisys_error_pack_words(
     Aisys__Error error = AISYS__ERROR__INIT;
     char cut[ERROR_WORDS_MAX];
 
-    snprintf(cut, sizeof(cut), "%s", words);
+    aisys_utf8_copy(cut, sizeof(cut), words);
     error.has_code = 1;
     error.code = (Aisys__Error__Code)code;
     error.message = cut;

@@ -8,7 +8,7 @@
 #define ERROR_WORDS_MAX       400
 #define ERROR_WORDS_BYTES_MAX 512
 
-/* Pack @words (cut at ERROR_WORDS_MAX) into @buf; the result points there. */
+/* Pack @words (made UTF-8, cut at ERROR_WORDS_MAX) into @buf; the result points there. */
 struct aisys_bytes aisys_error_pack_words(
     int code, const char *words, unsigned char buf[ERROR_WORDS_BYTES_MAX]);
 

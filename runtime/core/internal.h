@@ -108,6 +108,10 @@ static inline uint64_t aisys_op_id(const struct op *op)
 static inline struct op *aisys_op_find(
     struct aisys_core *core, uint64_t id); /* NULL: it has ended */
 
+/* Whether @then is one that @actor may say; fails the actor when not. Whoever takes something before
+ * aisys_op_begin() calls this first: a failed check releases nothing. */
+static inline void then_check(const struct aisys_actor *actor, struct aisys_then then);
+
 /* Reserve the place of an end: 0, AISYS_SEND_FULL, -ENOMEM. The op is linked to @actor, no deadline. */
 int aisys_op_begin(
     struct aisys_actor *actor, enum op_kind kind, struct aisys_then then, struct op **ret_op);
@@ -188,7 +192,15 @@ enum life {
 const char *aisys_life_name(enum life life);
 
 /* start() and stop() run in an activation, as every other handler does. */
-enum todo { TODO_NOTHING, TODO_START, TODO_STOP };
+enum todo {
+    TODO_NOTHING,
+    TODO_START,
+    TODO_STOP,
+    TODO_FINISH, /* aisys_stopped() was called: tear down when the handler has returned */
+};
+
+/* What happens to an actor when its handler has returned. */
+enum fate { FATE_NONE, FATE_GAVE_UP, FATE_KILLED };
 
 #define PRIORITIES    3
 #define RESTARTS_KEPT 16
@@ -201,8 +213,10 @@ struct supervised {
     uint64_t failures_ms[RESTARTS_KEPT]; /* a ring */
     uint32_t failures;
     uint32_t restarts;
-    uint8_t mark;    /* of the search for cycles */
-    bool restarting; /* stop, then start */
+    uint8_t mark;                  /* of the search for cycles: */
+    uint32_t visited;              /* dependencies that it has looked at */
+    struct aisys_actor *came_from; /* who depends on this one; NULL: it began here */
+    bool restarting;               /* stop, then start */
     bool hidden;
     struct wheel_node restart_timer;
     char last_failure[160];
@@ -230,7 +244,7 @@ struct aisys_actor {
     uint8_t life;
     bool runnable; /* in the run queue */
     bool drop_oldest;
-    bool gave_up; /* aisys_give_up() in the current handler */
+    uint8_t fate; /* enum fate: what the current handler decided of it */
     uint8_t todo; /* enum todo */
     uint8_t credits[PRIORITIES];
     bool slow; /* a recent message took long: look at the clock after each */
@@ -268,9 +282,13 @@ void aisys_actor_begin_start(struct aisys_actor *actor);
 void aisys_actor_begin_stop(struct aisys_actor *actor);
 int aisys_actor_do(struct aisys_actor *actor); /* what is in todo; returns as a handler does */
 void aisys_actor_fail(struct aisys_actor *actor, int error, const char *why);
+void aisys_actor_kill(struct aisys_actor *actor); /* at once; not in its own handler */
 void aisys_actor_settle(
     struct aisys_actor *actor); /* after an activation: is a drain or a stop complete? */
 static inline void actor_run_later(struct aisys_actor *actor);
+
+/* What its class's health() says; a check that fails there makes it unhealthy, whoever asked. */
+void aisys_actor_health(struct aisys_actor *actor, struct aisys_health *ret_health);
 
 /* ---- Mailboxes ------------------------------------------------------------------------------ */
 
@@ -359,7 +377,7 @@ struct aisys_core {
     struct reply *in_hand_reply;    /* of in_hand, while it is open */
     struct aisys_arena
         *in_hand_arena; /* what in_hand was unpacked into; NULL: in its reply's arena, or none */
-    jmp_buf unwind;
+    jmp_buf *unwind;    /* where a failed check of the current actor's code goes on */
     char unwind_words[160];
 };
 
@@ -381,6 +399,26 @@ static inline void core_release(struct aisys_core *core, void *p)
 {
     if (p)
         core->env->memory.free(core->env->memory.ctx, p);
+}
+
+/* Release @object with the function that whoever handed it over wants. That is nobody's handler: a
+ * check that fails there has nowhere to unwind to, and aborts. */
+static inline void core_release_with(struct aisys_core *core, aisys_free_fn release, void *object)
+{
+    struct aisys_actor *current = core->current;
+
+    if (!release)
+        return;
+    core->current = NULL;
+    release(object);
+    core->current = current;
+}
+
+/* Where time matters between turns (a door acts for an actor), the time of the last one is too old. */
+static inline void core_look_at_clock(struct aisys_core *core)
+{
+    if (__builtin_expect(!core->in_turn, 0))
+        core->now_ms = core->env->now_ms(core->env->ctx);
 }
 
 char *aisys_core_strdup(struct aisys_core *core, const char *s);
@@ -467,6 +505,15 @@ static inline struct op *aisys_op_find(struct aisys_core *core, uint64_t id)
     struct op *op = table_get(&core->ops, (uint32_t)id & OP_INDEX_MASK);
 
     return op && op->kind != OP_FREE && op->generation == id >> OP_INDEX_BITS ? op : NULL;
+}
+
+static inline void then_check(const struct aisys_actor *actor, struct aisys_then then)
+{
+    if (unlikely(then.continuation >= actor->class->continuations_nr))
+        aisys_check_failed_in_actor(
+            "then.continuation is in ops->continuations", __FILE__, __LINE__);
+    if (unlikely(then.priority >= PRIORITIES))
+        aisys_check_failed_in_actor("then.priority is an enum aisys_priority", __FILE__, __LINE__);
 }
 
 static inline struct reply *aisys_reply_find(struct aisys_core *core, aisys_reply handle)

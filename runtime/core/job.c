@@ -131,10 +131,8 @@ void aisys_job_free(struct aisys_job *job)
     if (job->state == JOB_RUNNING)
         return; /* freed when it has ended */
     AISYS_CHECK(job->state == JOB_ENDED);
-    if (job->input.free)
-        job->input.free(job->input.data);
-    if (job->result_free)
-        job->result_free(job->result);
+    core_release_with(job->core, job->input.free, job->input.data);
+    core_release_with(job->core, job->result_free, job->result);
     core_release(job->core, job);
 }
 
@@ -179,8 +177,11 @@ int aisys_job(struct aisys_actor *self, enum aisys_lane lane_nr, aisys_run_fn ru
     struct op *op;
     int r;
 
-    AISYS_CHECK((unsigned)lane_nr < AISYS_LANE_NR);
-    AISYS_CHECK(run);
+    then_check(self, then);
+    if ((unsigned)lane_nr >= AISYS_LANE_NR)
+        aisys_check_failed_in_actor("lane is an enum aisys_lane", __FILE__, __LINE__);
+    if (!run)
+        aisys_check_failed_in_actor("a job has a function", __FILE__, __LINE__);
     lane = &core->lanes[lane_nr];
     if (lane->queued == lane->limits.queued) {
         lane->refused++;
@@ -221,6 +222,13 @@ void aisys_job_execute(struct aisys_job *job)
     job->ticks = job->core->env->ticks() - begin;
 }
 
+static bool actor_has_room(const struct aisys_actor *actor, size_t bytes)
+{
+    return actor->queued + actor->reserved < actor->queued_max &&
+           bytes <= actor->core->message_bytes_max &&
+           actor->queued_bytes + bytes <= actor->queued_bytes_max;
+}
+
 void aisys_core_job_progressed(struct aisys_job *job, struct aisys_bytes payload)
 {
     struct aisys_core *core = job->core;
@@ -229,9 +237,7 @@ void aisys_core_job_progressed(struct aisys_job *job, struct aisys_bytes payload
 
     if (!op || op->ended)
         return;
-    message = op->actor->queued + op->actor->reserved < op->actor->queued_max
-                  ? message_new(core, payload.len)
-                  : NULL;
+    message = actor_has_room(op->actor, payload.len) ? message_new(core, payload.len) : NULL;
     op->actor->offered++;
     if (!message) {
         op->actor->dropped++; /* progress is telemetry: the end still comes */

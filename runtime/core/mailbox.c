@@ -21,11 +21,10 @@ struct message *aisys_mailbox_pop_weighed(struct aisys_actor *actor)
         }
         memcpy(actor->credits, weights, sizeof(weights));
     }
-    AISYS_CHECK(!"a mailbox that counts messages has one");
-    return NULL;
+    aisys_check_failed("a mailbox that counts messages has one", __FILE__, __LINE__);
 }
 
-/* Take the oldest message of @priority that @wanted says; NULL: none. */
+/* Take the oldest message of @priority that is an end, or that is none; NULL: there is no such. */
 static struct message *mailbox_extract(struct aisys_actor *actor, unsigned priority, bool ends)
 {
     struct message *tail = actor->tail[priority];

@@ -23,10 +23,8 @@ int aisys_op_begin(
     struct op *op;
     uint32_t index;
 
-    AISYS_CHECK(then.priority < PRIORITIES);
-    if (then.continuation >= actor->class->continuations_nr)
-        aisys_check_failed_in_actor(
-            "then.continuation is in ops->continuations", __FILE__, __LINE__);
+    then_check(actor, then);
+    core_look_at_clock(core);
     if (!actor_has_place(actor))
         return AISYS_SEND_FULL;
     end = message_new(core, 0);
@@ -70,6 +68,10 @@ void aisys_op_arm(struct aisys_core *core, struct op *op, uint64_t at_ms)
 
 void aisys_op_free(struct aisys_core *core, struct op *op)
 {
+    struct aisys_job *job = op->job;
+    const aisys_free_fn release = op->release;
+    void *result = op->result;
+
     AISYS_CHECK(op->kind != OP_FREE);
     aisys_wheel_disarm(&core->wheel, &op->timer);
     if (op->prev)
@@ -83,14 +85,13 @@ void aisys_op_free(struct aisys_core *core, struct op *op)
         op->end = NULL;
         op->actor->reserved--;
     }
-    if (op->job)
-        aisys_job_free(op->job);
-    if (op->release)
-        op->release(op->result);
     op->job = NULL;
     op->release = NULL;
     op->kind = OP_FREE;
     aisys_table_give(&core->ops, offsetof(struct op, index), op, op->index);
+    if (job)
+        aisys_job_free(job);
+    core_release_with(core, release, result);
 }
 
 /* ---- Ending --------------------------------------------------------------------------------- */
@@ -115,6 +116,14 @@ static void op_queue_end(struct aisys_core *core, struct op *op, struct message 
     actor_run_later(actor);
 }
 
+/* The place of an end is reserved as a message, its size nobody knew. Other messages fill a mailbox up to
+ * its bytes, ends up to twice that, so that the ones never keep the others out. */
+static bool end_fits(const struct aisys_actor *actor, size_t bytes)
+{
+    return bytes <= actor->core->message_bytes_max &&
+           actor->queued_bytes + bytes <= 2 * actor->queued_bytes_max;
+}
+
 int aisys_op_end(struct aisys_core *core, struct op *op, int code, struct aisys_bytes payload)
 {
     struct message *end = op->end;
@@ -123,7 +132,7 @@ int aisys_op_end(struct aisys_core *core, struct op *op, int code, struct aisys_
     AISYS_CHECK(!op->ended);
     if (payload.len > aisys_message_capacity(end)) {
         struct message *larger =
-            payload.len <= core->message_bytes_max ? message_new(core, payload.len) : NULL;
+            end_fits(op->actor, payload.len) ? message_new(core, payload.len) : NULL;
 
         if (larger) {
             message_free(core, end);
@@ -231,8 +240,7 @@ void aisys_core_op_end(struct aisys_core *core, uint64_t id, int code, const cha
     struct op *op = aisys_op_find(core, id);
 
     if (!op || op->ended) {
-        if (release)
-            release(result);
+        core_release_with(core, release, result);
         return;
     }
     AISYS_CHECK(op->kind == OP_SERVICE);

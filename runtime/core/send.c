@@ -204,6 +204,7 @@ int aisys_call(struct aisys_actor *self, struct aisys_id to, const char *method,
     unsigned char *packed = small;
     int r;
 
+    then_check(self, then);
     if (bytes > self->core->message_bytes_max)
         return AISYS_SEND_TOO_BIG;
     if (bytes > sizeof(small)) {
@@ -235,20 +236,22 @@ static void answer_late(
         core, from, to, AISYS_ENVELOPE_END, (uint32_t)code, (uint32_t)bytes, AISYS_DEAD_LATE);
 }
 
-/* An end that arrived, for the ask that it names. */
+/* An end that arrived, for the ask that it names: only the one that was asked may answer. */
 static inline int answer_arrived(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
     uint64_t correlation, int code, struct aisys_bytes payload)
 {
     struct op *op = aisys_op_find(core, correlation);
 
-    if (!op || op->kind != OP_ASK || op->ended || !aisys_id_equal(actor_id(op->actor), to)) {
+    if (!op || op->kind != OP_ASK || op->ended || !aisys_id_equal(actor_id(op->actor), to) ||
+        !aisys_id_equal(op->to, from)) {
         answer_late(core, from, to, code, payload.len);
         return AISYS_SEND_GONE;
     }
     return aisys_op_end(core, op, code, payload);
 }
 
-/* An answer's place is reserved: where the link has no room it takes the short way. */
+/* An answer's place is reserved: where the link has no room it takes the short way (and may overtake
+ * what is in the link: exactly one end counts for more). */
 static bool answer_by_link(struct aisys_core *core, struct aisys_id from, struct aisys_id to,
     uint64_t correlation, uint8_t priority, int code, struct aisys_bytes payload)
 {
@@ -381,6 +384,10 @@ int aisys_fail_as(struct aisys_actor *self, aisys_reply handle, const struct ais
         aisys_check_failed_in_actor("the end that is passed on is an error", __FILE__, __LINE__);
     if (!reply || reply->actor != self)
         return AISYS_SEND_GONE;
+    if (!end->bytes) { /* an error that arose here */
+        aisys_reply_fail(self->core, reply, end->code, end->words);
+        return 0;
+    }
     return aisys_reply_end(self->core, reply, end->code, AISYS_BYTES(end->data, end->bytes));
 }
 
@@ -421,10 +428,9 @@ static void deliver_refused(
 
 int aisys_core_deliver(struct aisys_core *core, const struct aisys_envelope *envelope)
 {
-    const struct parcel parcel = {
+    struct parcel parcel = {
         .from = envelope->from,
         .correlation = envelope->kind == AISYS_ENVELOPE_TELL ? 0 : envelope->correlation,
-        .deadline_ms = envelope->deadline_ms ? core->now_ms + envelope->deadline_ms : 0,
         .type = envelope->type,
         .kind = envelope->kind,
         .priority = envelope->priority,
@@ -442,6 +448,10 @@ int aisys_core_deliver(struct aisys_core *core, const struct aisys_envelope *env
         answer_arrived(core, envelope->from, envelope->to, envelope->correlation,
             (int)envelope->type, envelope->payload);
         return 0;
+    }
+    if (envelope->deadline_ms) {
+        core_look_at_clock(core);
+        parcel.deadline_ms = core->now_ms + envelope->deadline_ms;
     }
     target = actor_find(core, envelope->to);
     if (!target)

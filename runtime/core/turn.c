@@ -119,8 +119,11 @@ static int handle_end_of(struct aisys_actor *actor, struct op *op, const struct 
                 aisys_error_words(end.code, AISYS_BYTES(end.data, end.bytes), core->in_hand_arena);
         else if (!(end.message = unpack(core->in_hand_arena, then->message, &message->seen)))
             end = (struct aisys_end){ .token = op->token,
-                .code = AISYS_INTERNAL,
-                .words = "the reply is not a message of its type" };
+                .code = aisys_arena_failed(core->in_hand_arena) ? AISYS_RESOURCE_EXHAUSTED
+                                                                : AISYS_INTERNAL,
+                .words = aisys_arena_failed(core->in_hand_arena)
+                             ? "no memory to unpack the reply"
+                             : "the reply is not a message of its type" };
     }
     return then->handle(actor, &end);
 }
@@ -157,16 +160,31 @@ static int handle_tell(struct aisys_actor *actor, struct message *message)
     return actor->class->ops->receive(actor, &message->seen);
 }
 
+/* As handled(), for an actor that does not go on as it is. */
+static void handled_badly(struct aisys_actor *actor, int r, const char *why)
+{
+    const struct message *message = actor->core->in_hand;
+
+    if (message && !(message->flags & MESSAGE_UNCOUNTED)) {
+        if (r < 0 || actor->fate == FATE_GAVE_UP)
+            actor->failed++;
+        else
+            actor->handled++;
+    }
+    if (actor->fate == FATE_KILLED)
+        aisys_actor_kill(actor);
+    else
+        aisys_actor_fail(actor, r < 0 ? r : -ECANCELED, why);
+}
+
 /* The handler has returned, or was unwound. Counts the message, releases what it held. */
 static inline void handled(struct aisys_actor *actor, int r, const char *why)
 {
     struct aisys_core *core = actor->core;
     struct message *message = core->in_hand;
 
-    if (unlikely(r < 0 || actor->gave_up)) {
-        if (message)
-            actor->failed++;
-        aisys_actor_fail(actor, r < 0 ? r : -ECANCELED, why);
+    if (unlikely(r < 0 || actor->fate != FATE_NONE)) {
+        handled_badly(actor, r, why);
     } else if (likely(message && !(message->flags & MESSAGE_UNCOUNTED))) {
         actor->handled++;
     }
@@ -280,10 +298,14 @@ static uint64_t activate(struct aisys_core *core, struct aisys_actor *actor, uin
 static void unwound(struct aisys_core *core)
 {
     struct aisys_actor *actor = core->current;
+    uint64_t now;
 
     AISYS_CHECK(actor);
     handled(actor, -EFAULT, core->unwind_words);
     core->current = NULL;
+    now = core->env->ticks();
+    actor->loop_ticks += now - core->turn_look; /* its activation began there */
+    core->turn_look = now;
     activated(actor);
 }
 
@@ -297,18 +319,44 @@ void aisys_check_failed_in_actor(const char *condition, const char *file, int li
     if (core && core->current) {
         snprintf(core->unwind_words, sizeof(core->unwind_words), "check failed: %s (%s:%d)",
             condition, file, line);
-        longjmp(core->unwind, 1);
+        longjmp(*core->unwind, 1);
     }
     aisys_check_failed(condition, file, line); /* in a job, or between handlers */
 }
 
-/* Anything may be read again after a longjmp: what the loop needs is in @core, not in registers. */
+void aisys_actor_health(struct aisys_actor *actor, struct aisys_health *ret_health)
+{
+    struct aisys_core *const core = actor->core, *const outer_core = turning;
+    struct aisys_actor *const outer = core->current;
+    jmp_buf *const outer_unwind = core->unwind;
+    jmp_buf unwind;
+
+    if (!actor->class->ops->health)
+        return;
+    turning = core;
+    core->current = actor;
+    core->unwind = &unwind;
+    if (setjmp(unwind)) {
+        ret_health->status = AISYS_UNHEALTHY;
+        snprintf(ret_health->why, sizeof(ret_health->why), "%s", core->unwind_words);
+    } else {
+        actor->class->ops->health(actor, ret_health);
+    }
+    core->unwind = outer_unwind;
+    core->current = outer;
+    turning = outer_core;
+}
+
+/* A longjmp leaves locals that were changed undefined: what the loop needs is in @core. */
 static void turn_run(struct aisys_core *core)
 {
-    if (setjmp(core->unwind))
+    jmp_buf unwind;
+
+    core->unwind = &unwind;
+    core->turn_look = core->turn_began;
+    if (setjmp(unwind))
         unwound(core);
-    core->turn_look = core->env->ticks();
-    while (core->run_head) {
+    while (core->run_head && core->turn_look - core->turn_began <= core->env->ticks_per_ms) {
         struct aisys_actor *actor = core->run_head;
 
         core->run_head = actor->run_next;
@@ -316,8 +364,6 @@ static void turn_run(struct aisys_core *core)
             core->run_tail = NULL;
         actor->runnable = false;
         core->turn_look = activate(core, actor, core->turn_look);
-        if (core->turn_look - core->turn_began > core->env->ticks_per_ms)
-            break;
     }
 }
 

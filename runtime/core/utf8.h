@@ -57,6 +57,31 @@ static inline size_t aisys_utf8_valid_bytes(const char *text, size_t bytes)
     return at;
 }
 
+/* As much of @from as @to holds, in whole characters; '?' for each byte that is not UTF-8. */
+static inline void aisys_utf8_copy(char *to, size_t to_bytes, const char *from)
+{
+    const size_t bytes = strnlen(from, to_bytes - 1);
+    const unsigned char *at = (const unsigned char *)from;
+    size_t i = 0;
+
+    while (i < bytes) {
+        const size_t n = aisys_utf8_char(at + i, bytes - i);
+        const size_t needs = at[i] < 0xc2 || at[i] > 0xf4 ? 1
+                             : at[i] < 0xe0               ? 2
+                             : at[i] < 0xf0               ? 3
+                                                          : 4;
+
+        if (n == 0 && i + needs > bytes)
+            break; /* cut here, or before it came to us */
+        if (n == 0)
+            to[i] = '?';
+        else
+            memcpy(to + i, from + i, n);
+        i += n ? n : 1;
+    }
+    to[i] = '\0';
+}
+
 static inline bool aisys_utf8_valid(const char *text, size_t bytes)
 {
     return aisys_utf8_valid_bytes(text, bytes) == bytes;

@@ -124,8 +124,8 @@ uint64_t aisys_wheel_next_ms(const struct wheel *wheel)
             return (above | slot) << shift;
         }
     }
-    AISYS_CHECK(!"what is armed differs from now in some digit, and is later");
-    return UINT64_MAX;
+    aisys_check_failed(
+        "what is armed differs from now in some digit, and is later", __FILE__, __LINE__);
 }
 
 void aisys_wheel_advance(struct wheel *wheel, uint64_t now_ms)
