@@ -42,10 +42,11 @@ struct aisys_uv {
     uv_prepare_t prepare; /* runs the turn, last thing before the loop would sleep */
     uv_idle_t idle;       /* active while there is work: libuv then does not sleep */
     uv_timer_t timer;
-    aisys_uv_turn_fn turn; /* NULL: none, or closing */
+    aisys_uv_turn_fn turn; /* NULL: none, or settling */
     void *arg;
     uint64_t wake_at_ms; /* UINT64_MAX: the timer is stopped */
     bool more;           /* the last turn left work */
+    bool settling;       /* no turns, no new work */
     bool closing;
     struct aisys_uv_bell *bells;
     struct aisys_uv_work *works; /* all that the pool still has */
@@ -136,7 +137,7 @@ void aisys_uv_wake_at(struct aisys_uv *uv, uint64_t at_ms)
 {
     uint64_t loop_ms;
 
-    if (at_ms == uv->wake_at_ms || uv->closing)
+    if (at_ms == uv->wake_at_ms || uv->settling)
         return;
     uv->wake_at_ms = at_ms;
     if (at_ms == UINT64_MAX) {
@@ -325,7 +326,7 @@ int aisys_uv_work(struct aisys_uv *uv, void (*run)(void *arg), void (*done)(void
     struct aisys_uv_work *work;
     int r;
 
-    if (uv->closing)
+    if (uv->settling)
         return -ECANCELED;
     work = calloc(1, sizeof(*work));
     if (!work)
@@ -426,7 +427,7 @@ int aisys_uv_resolve(struct aisys_uv *uv, const char *host,
     struct uv_resolve *resolve;
     int r;
 
-    if (uv->closing)
+    if (uv->settling)
         return -ECANCELED;
     resolve = calloc(1, sizeof(*resolve));
     if (!resolve)
@@ -469,19 +470,49 @@ int aisys_uv_random(void *buf, size_t bytes)
 
 /* --- the end ----------------------------------------------------------------------------------------- */
 
-static void uv_close_handles(struct aisys_uv *uv)
+/* Bells stay open: running work may still ring them, and nobody hears it. */
+static void uv_silence(struct aisys_uv *uv)
 {
+    uv->settling = true;
+    uv->turn = NULL;
     uv_close((uv_handle_t *)&uv->prepare, NULL);
     uv_close((uv_handle_t *)&uv->idle, NULL);
-    uv_close((uv_handle_t *)&uv->timer, NULL);
     for (unsigned i = 0; i < uv->signals_nr; i++)
         uv_close((uv_handle_t *)&uv->signals[i].handle, NULL);
-    while (uv->bells)
-        aisys_uv_bell_close(uv->bells);
+    for (struct aisys_uv_bell *bell = uv->bells; bell; bell = bell->next)
+        bell->ring = NULL;
     for (struct aisys_uv_work *work = uv->works; work; work = work->next)
-        (void)uv_cancel((uv_req_t *)&work->req); /* what runs already is waited for below */
+        (void)uv_cancel((uv_req_t *)&work->req); /* what runs already is waited for */
     for (struct uv_resolve *resolve = uv->resolves; resolve; resolve = resolve->next)
         (void)uv_cancel((uv_req_t *)&resolve->req);
+}
+
+int aisys_uv_settle(struct aisys_uv *uv, uint64_t wait_ms)
+{
+    const uint64_t from_ms = aisys_uv_now_ms();
+    uint64_t waited_ms = 0;
+
+    if (!uv->settling)
+        uv_silence(uv);
+    /* Foreign handles would keep a plain run going for ever: run while something of ours is open. */
+    while ((uv->works || uv->resolves) && waited_ms < wait_ms) {
+        if (wait_ms != UINT64_MAX) {
+            uv_update_time(&uv->loop);
+            uv_timer_start(&uv->timer, uv_on_timer, wait_ms - waited_ms, 0);
+        }
+        uv_run(&uv->loop, UV_RUN_ONCE);
+        waited_ms = aisys_uv_now_ms() - from_ms;
+    }
+    uv_timer_stop(&uv->timer);
+    return uv->works || uv->resolves ? -ETIMEDOUT : 0;
+}
+
+static void uv_close_handles(struct aisys_uv *uv)
+{
+    uv->closing = true;
+    uv_close((uv_handle_t *)&uv->timer, NULL);
+    while (uv->bells)
+        aisys_uv_bell_close(uv->bells);
 }
 
 int aisys_uv_close(struct aisys_uv *uv)
@@ -490,14 +521,9 @@ int aisys_uv_close(struct aisys_uv *uv)
 
     if (!uv)
         return 0;
-    if (!uv->closing) {
-        uv->closing = true;
-        uv->turn = NULL;
+    aisys_uv_settle(uv, UINT64_MAX);
+    if (!uv->closing)
         uv_close_handles(uv);
-    }
-    /* Foreign handles would keep a plain run going for ever: run while something of ours is open. */
-    while (uv->works || uv->resolves)
-        uv_run(&uv->loop, UV_RUN_ONCE);
     uv_run(&uv->loop, UV_RUN_NOWAIT);
     r = uv_loop_close(&uv->loop);
     if (r < 0)

@@ -41,9 +41,13 @@ bool aisys_uv_run_once(struct aisys_uv *uv);
 /* Make aisys_uv_run() return at the end of this iteration. */
 void aisys_uv_stop(struct aisys_uv *uv);
 
-/* Close what this port opened and free the loop: bells and signals fall silent, pool work not yet begun ends
- * with -ECANCELED, running work is waited for, and every `done` has been called on return; the
- * turn function is not called any more. Accepts NULL.
+/* The beginning of the end: bells, signals and the turn function fall silent, no work is taken any more, pool
+ * work not yet begun ends with -ECANCELED, and running work is waited for, at most @wait_ms (UINT64_MAX: for
+ * ever). 0: every `done` has been called. -ETIMEDOUT: work still runs; call again, or let the process end
+ * by _exit(): exit() waits for the pool, too. */
+int aisys_uv_settle(struct aisys_uv *uv, uint64_t wait_ms);
+
+/* Settle without a limit, close what this port opened and free the loop. Accepts NULL.
  *
  * -EBUSY: a handle that someone else put on aisys_uv_loop() is still open. The loop is then still
  * valid; close the handle and call again. */

@@ -313,6 +313,47 @@ static void test_close_ends_work_in_the_queue(void **state)
     assert_int_equal(s->done, 3); /* each either ran or was cancelled */
 }
 
+struct ringing {
+    struct hold hold;
+    struct aisys_uv_bell *bell;
+};
+
+static void on_hold_rings(void *arg)
+{
+    struct ringing *ringing = arg;
+
+    on_hold(&ringing->hold);
+    aisys_uv_bell_ring(ringing->bell);
+}
+
+static void on_hold_rings_done(void *arg, int status)
+{
+    struct ringing *ringing = arg;
+
+    on_hold_done(&ringing->hold, status);
+}
+
+/* Work that never ends cannot hold the end up; and what it still rings is there. */
+static void test_settling_has_a_limit(void **state)
+{
+    struct stage *s = *state;
+    struct ringing r = { .hold = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false,
+                             false } };
+
+    assert_int_equal(aisys_uv_bell_open(s->uv, on_ring, s, &r.bell), 0);
+    assert_int_equal(aisys_uv_work(s->uv, on_hold_rings, on_hold_rings_done, &r, NULL), 0);
+    await_begun(&r.hold, 1);
+    assert_int_equal(aisys_uv_settle(s->uv, 0), -ETIMEDOUT);
+    assert_int_equal(aisys_uv_settle(s->uv, 10), -ETIMEDOUT);
+    assert_int_equal(aisys_uv_work(s->uv, on_work, on_work_done, s, NULL), -ECANCELED);
+    let_go(&r.hold);
+    assert_int_equal(aisys_uv_settle(s->uv, UINT64_MAX), 0);
+    assert_false(r.hold.cancelled);
+    assert_int_equal(aisys_uv_close(s->uv), 0);
+    s->uv = NULL;
+    assert_int_equal(s->rings, 0);
+}
+
 static void test_pool_size_is_fixed_by_first_use(void **state)
 {
     (void)state; /* set in main(), and used by the tests before this one */
@@ -478,6 +519,7 @@ int main(void)
         ROW(test_work_runs_and_is_done_on_the_loop),
         ROW(test_work_that_has_not_begun_can_be_taken_back),
         ROW(test_close_ends_work_in_the_queue),
+        ROW(test_settling_has_a_limit),
         ROW(test_pool_size_is_fixed_by_first_use),
         ROW(test_files),
         ROW(test_modules),
