@@ -14,7 +14,9 @@
 #include "port/nng_impl.h"
 
 #define REPLY_TIMEOUT_MS 10000
-#define SLOT_BITS        16 /* of a request's id; the rest is its serial number */
+#define REPLY_TIMEOUT_CROWDED_MS                                                                   \
+    500              /* while more than half of the slots hold answers not yet read */
+#define SLOT_BITS 16 /* of a request's id; the rest is its serial number */
 
 /* The message that @slot's operation brought, as its owner sees it. */
 static struct aisys_nng_msg slot_msg(nng_msg *msg)
@@ -120,6 +122,7 @@ static void request_sent(struct nng_slot *slot, int rv)
 {
     struct aisys_nng_door *door = slot->door;
 
+    door->sending--;
     if (rv != 0) {
         nng_msg_free(nng_aio_get_msg(slot->aio));
         nng_aio_set_msg(slot->aio, NULL);
@@ -181,8 +184,10 @@ int aisys_nng_reply(struct aisys_nng_door *door, uint64_t id, const void *data, 
         return AISYS_NNG_GONE;
     }
     slot->state = SLOT_SENDING;
+    door->sending++;
     nng_aio_set_msg(slot->aio, msg);
-    nng_aio_set_timeout(slot->aio, REPLY_TIMEOUT_MS);
+    nng_aio_set_timeout(slot->aio,
+        door->sending > door->slots_nr / 2 ? REPLY_TIMEOUT_CROWDED_MS : REPLY_TIMEOUT_MS);
     nng_ctx_send(slot->ctx, slot->aio);
     return 0;
 }

@@ -114,7 +114,8 @@ struct aisys_nng_door {
     struct nng_event pipes_event;
     struct nng_slot *slots;
     unsigned slots_nr;
-    unsigned head; /* inbox: the slot whose frame is next */
+    unsigned sending; /* slots in SLOT_SENDING; loop only */
+    unsigned head;    /* inbox: the slot whose frame is next */
     uint64_t serial;
     struct nng_event inbox_event;
     struct aisys_nng_stats stats; /* under the lock */

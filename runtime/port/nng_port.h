@@ -117,7 +117,8 @@ int aisys_nng_listen(
  *
  * 0; AISYS_NNG_GONE, the client has left and nothing was sent; -ENOENT, no such request is open (any more);
  * -ENOMEM, the request is still open and may get a shorter answer. A client that does not read its
- * answers for 10 s is disconnected. */
+ * answers for 10 s is disconnected; while more than half of @outstanding are answers that wait to be read, after
+ * half a second, so that nobody's answers keep others' requests out. */
 int aisys_nng_reply(struct aisys_nng_door *door, uint64_t id, const void *data, size_t bytes);
 
 /* Send "@topic NUL @data" to whoever subscribed to a beginning of it. Never waits: a subscriber that is 128
