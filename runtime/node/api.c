@@ -81,13 +81,26 @@ static void done_message(const struct aisys_api_request *to, int code,
     done_tree(to, code, tree, arena);
 }
 
+/* What is wrong; of a document that could not be read as a whole also where: there is no path. */
+static struct aisys_node *error_problem(
+    struct aisys_arena *arena, const struct aisys_diag_entry *entry, const char *more)
+{
+    const char *path = entry->path, *colon = path[0] && more ? ": " : "";
+
+    if (path[0] || !entry->where.line)
+        return aisys_node_printf(
+            arena, "%s%s%s%s", more ? path : "", colon, entry->problem, more ? more : "");
+    return aisys_node_printf(arena, "line %u, column %u: %s%s", (unsigned)entry->where.line,
+        (unsigned)entry->where.column, entry->problem, more ? more : "");
+}
+
 static struct aisys_node *error_detail(
     struct aisys_arena *arena, const struct aisys_diag_entry *entry)
 {
     struct aisys_node *detail = aisys_node_map(arena);
 
     aisys_node_set(detail, "path", aisys_node_string(arena, entry->path));
-    aisys_node_set(detail, "problem", aisys_node_string(arena, entry->problem));
+    aisys_node_set(detail, "problem", error_problem(arena, entry, NULL));
     if (entry->expected[0])
         aisys_node_set(detail, "expected", aisys_node_string(arena, entry->expected));
     return detail;
@@ -104,9 +117,8 @@ struct aisys_node *aisys_api_error(
     if (words || !first)
         aisys_node_set(error, "message", aisys_node_string(arena, words ? words : "not valid"));
     else
-        aisys_node_set(error, "message",
-            aisys_node_printf(arena, "%s%s%s%s", first->path, first->path[0] ? ": " : "",
-                first->problem, diag->errors > 1 ? ", and more" : ""));
+        aisys_node_set(
+            error, "message", error_problem(arena, first, diag->errors > 1 ? ", and more" : ""));
     for (unsigned i = 0; diag && i < diag->kept; i++)
         aisys_node_append(details, error_detail(arena, &diag->entries[i]));
     aisys_node_set(error, "details", details);

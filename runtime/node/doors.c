@@ -18,6 +18,11 @@
 #define SOCKET_PATH_BYTES       104 /* of a local socket's address, portably */
 #define HEALTH_CHECK            "health_check"
 
+/* Calls that are open: of all clients, and of one. The door has room for 128 requests in flight, so there is
+ * always some for a health_check and for those that are told to come back later. */
+#define CALLS_MAX        96u
+#define CLIENT_CALLS_MAX 64u
+
 struct aisys_doors {
     struct aisys_api *api;
     struct aisys_core *core;
@@ -136,6 +141,13 @@ static int door_read(const struct aisys_nng_msg *msg, struct aisys_arena *arena,
     return aisys_diag_errors(diag) ? AISYS_TREE_INVALID : 0;
 }
 
+static void door_refuse(
+    struct aisys_doors *doors, uint64_t id, const char *words, struct aisys_arena *arena)
+{
+    door_reply_tree(doors, id, AISYS_RESOURCE_EXHAUSTED,
+        aisys_api_error(arena, AISYS_RESOURCE_EXHAUSTED, words, NULL), arena);
+}
+
 static void door_call(struct aisys_doors *doors, uint64_t id, const struct aisys_nng_msg *msg,
     struct aisys_arena *arena)
 {
@@ -144,15 +156,21 @@ static void door_call(struct aisys_doors *doors, uint64_t id, const struct aisys
     struct aisys_diag diag;
     int r;
 
+    if (msg->pipe_requests > CLIENT_CALLS_MAX) {
+        door_refuse(doors, id, "this connection has 64 calls open: wait for their answers", arena);
+        return;
+    }
+    if (doors->open > CALLS_MAX) {
+        door_refuse(doors, id, "96 calls are open at this door: try again later", arena);
+        return;
+    }
     aisys_diag_init(&diag);
     r = door_read(msg, arena, &diag, &request, &args);
     if (r == AISYS_TREE_INVALID)
         door_reply_tree(doors, id, AISYS_INVALID_ARGUMENT,
             aisys_api_error(arena, AISYS_INVALID_ARGUMENT, NULL, &diag), arena);
     else if (r < 0)
-        door_reply_tree(doors, id, AISYS_RESOURCE_EXHAUSTED,
-            aisys_api_error(arena, AISYS_RESOURCE_EXHAUSTED, "no memory for the request", NULL),
-            arena);
+        door_refuse(doors, id, "no memory for the request", arena);
     else
         aisys_api_call(
             doors->api, &(struct aisys_api_request){ .to = request->to,

@@ -24,6 +24,7 @@
 
 #define SWEEP_MS          1000u
 #define HTTP_GRACE_MS     250u
+#define END_MS            5000u /* for what is not in our hands at the end: sockets of NNG, jobs that run */
 #define MESSAGE_BYTES_MAX (18u * 1024 * 1024) /* an image of 16 MiB, and what is said of it */
 #define POOL_EXTRA        2u                  /* for libuv's own: names, files */
 
@@ -48,9 +49,10 @@ struct aisys_runtime {
     int lock_fd;
     enum phase phase;
     unsigned closing; /* doors that have not closed yet */
-    uint64_t started_ms, sweep_ms, drain_until_ms;
+    uint64_t started_ms, sweep_ms, drain_until_ms, close_until_ms;
     uint64_t watchdog_ms, watchdog_every_ms; /* 0: systemd does not watch */
     int exit_code;
+    bool abandoned; /* others still use what would be released */
 };
 
 /* ---- Turns ---------------------------------------------------------------------------------- */
@@ -85,6 +87,8 @@ static void runtime_close_doors(struct aisys_runtime *rt)
 {
     rt->phase = PHASE_CLOSING;
     rt->closing = 4;
+    rt->close_until_ms = aisys_uv_now_ms() + END_MS;
+    aisys_uv_wake_at(rt->uv, rt->close_until_ms);
     aisys_facts_doors(rt->facts, NULL, NULL);
     aisys_api_close(rt->api); /* what is still open is answered: the node has stopped */
     rt->api = NULL;
@@ -111,6 +115,19 @@ static void runtime_stop_now(struct aisys_runtime *rt)
 {
     aisys_core_stop_now(rt->core, report_not_drained, rt);
     runtime_close_doors(rt);
+}
+
+/* NNG may lock up in closing (nng_port.h): then the process ends without it. */
+static void runtime_check_closing(struct aisys_runtime *rt)
+{
+    if (rt->phase != PHASE_CLOSING || aisys_uv_now_ms() < rt->close_until_ms)
+        return;
+    aisys_log_event(rt->log, AISYS_ERROR, "doors_not_closed", "waited_ms=%u left=%u",
+        (unsigned)END_MS, rt->closing);
+    rt->phase = PHASE_CLOSED;
+    rt->abandoned = true;
+    rt->exit_code = 1;
+    aisys_uv_stop(rt->uv);
 }
 
 static uint64_t earliest(uint64_t a, uint64_t b)
@@ -146,8 +163,10 @@ static bool runtime_turn(void *arg)
     uint64_t now_ms, next_ms;
     bool more;
 
-    if (rt->phase >= PHASE_CLOSING)
+    if (rt->phase >= PHASE_CLOSING) {
+        runtime_check_closing(rt);
         return false;
+    }
     more = aisys_core_turn(rt->core);
     now_ms = aisys_uv_now_ms();
     next_ms = runtime_housekeeping(rt, now_ms);
@@ -620,10 +639,32 @@ int aisys_runtime_open(
     return 0;
 }
 
+/* Jobs that run have been told to stop; one that does not keeps the process no longer than this. */
+static void runtime_settle(struct aisys_runtime *rt)
+{
+    static const char *const lanes[AISYS_LANE_NR] = { [AISYS_LANE_GENERAL] = "general",
+        [AISYS_LANE_MEMORY] = "memory",
+        [AISYS_LANE_VISION] = "vision" };
+    struct aisys_core_info core;
+
+    if (aisys_uv_settle(rt->uv, END_MS) == 0)
+        return;
+    aisys_core_stats(rt->core, &core);
+    for (unsigned i = 0; i < AISYS_LANE_NR; i++)
+        if (core.lanes[i].running)
+            aisys_log_event(rt->log, AISYS_ERROR, "jobs_not_ended",
+                "lane=%s running=%u waited_ms=%u", lanes[i], core.lanes[i].running,
+                (unsigned)END_MS);
+    aisys_log_event(rt->log, AISYS_ERROR, "pool_not_ended", "waited_ms=%u", (unsigned)END_MS);
+    rt->abandoned = true;
+    rt->exit_code = 1;
+}
+
 int aisys_runtime_run(struct aisys_runtime *rt)
 {
     const int r = aisys_uv_run(rt->uv);
 
+    runtime_settle(rt);
     if (r < 0)
         aisys_log_event(rt->log, AISYS_ERROR, "loop_failed", "error=\"%s\"", strerror(-r));
     aisys_log_event(rt->log, AISYS_INFO, "stopped", "exit_code=%d", r < 0 ? 70 : rt->exit_code);
@@ -634,6 +675,8 @@ void aisys_runtime_close(struct aisys_runtime *rt)
 {
     if (!rt)
         return;
+    if (rt->abandoned)
+        _exit(rt->exit_code);
     runtime_release(rt);
     free(rt);
 }

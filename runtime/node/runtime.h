@@ -28,9 +28,12 @@ int aisys_runtime_check(
 int aisys_runtime_open(
     struct aisys_config *config, struct aisys_diag *diag, struct aisys_runtime **ret_runtime);
 
-/* Run until a signal has stopped it. Returns the exit code: 0, or 1 when something was not drained. */
+/* Run until a signal has stopped it. Returns the exit code: 0, or 1 when something was not drained or not
+ * closed, as the log says. */
 int aisys_runtime_run(struct aisys_runtime *runtime);
 
-void aisys_runtime_close(struct aisys_runtime *runtime); /* NULL is fine */
+/* Release everything. Does not return, and ends the process with run()'s exit code, when a job or a socket would
+ * not end: what they use cannot be released, and exit() would wait for them. NULL is fine. */
+void aisys_runtime_close(struct aisys_runtime *runtime);
 
 #endif
