@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -827,6 +828,29 @@ static void test_too_many_of_one_peer(void **state)
     assert_int_equal(stage_stats(stage).refused_peers, 1);
 }
 
+static void test_no_descriptors_left(void **state)
+{
+    struct stage *stage = *state;
+    struct client *first, *second;
+    struct rlimit limit, low;
+
+    stage_open(stage, stage_options(stage));
+    first = client_open(stage);
+    client_say(stage, first, "GET /ok HTTP/1.1\r\n" HOST "\r\n");
+    EXPECT(stage, first, 200, "ok\n");
+    second = client_open(stage); /* it has the highest descriptor there is */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = limit;
+    low.rlim_cur = (rlim_t)second->fd;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    client_say(stage, second, "GET /ok HTTP/1.1\r\n" HOST "\r\n");
+    client_say(stage, first, "GET /ok HTTP/1.1\r\n" HOST "\r\n"); /* others are served */
+    EXPECT(stage, first, 200, "ok\n");
+    assert_int_equal(stage_stats(stage).connections, 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    EXPECT(stage, second, 200, "ok\n"); /* and it, when there are descriptors again */
+}
+
 static void test_open_errors(void **state)
 {
     struct stage *stage = *state;
@@ -1075,6 +1099,7 @@ int main(int argc, char **argv)
         TEST(test_client_gone),
         TEST(test_too_many_connections),
         TEST(test_too_many_of_one_peer),
+        TEST(test_no_descriptors_left),
         TEST(test_open_errors),
         TEST(test_stream),
         TEST(test_stream_is_bounded),
