@@ -186,26 +186,44 @@ static void lower(char *text)
             *text = (char)(*text - 'A' + 'a');
 }
 
-/* The reply of Check, with its status in small letters, as the old system's monitors expect. */
+/* The status of @map, a copy, in small letters; NULL: it has none, or there is no memory. */
+static const char *lower_status(struct aisys_node *map, struct aisys_arena *arena)
+{
+    const char *status = aisys_node_get_string(map, "status");
+    char *small = status ? aisys_arena_strdup(arena, status) : NULL;
+
+    if (!small)
+        return NULL;
+    lower(small);
+    aisys_node_take(map, "status");
+    aisys_node_set(map, "status", aisys_node_string(arena, small));
+    return small;
+}
+
+static void lower_statuses(struct aisys_node *list, struct aisys_arena *arena)
+{
+    if (list && list->kind == AISYS_NODE_LIST)
+        for (struct aisys_node *item = list->items.first; item; item = item->next)
+            lower_status(item, arena);
+}
+
+/* The reply of Check, each status in small letters, as the old system's monitors expect. */
 static void health_done(
     void *ctx, uint64_t tag, int code, const struct aisys_node *reply, struct aisys_arena *arena)
 {
     struct aisys_http_doors *doors = ctx;
-    const char *status = code == AISYS_OK && reply ? aisys_node_get_string(reply, "status") : NULL;
-    struct aisys_node *copy = aisys_tree_copy(arena, reply);
-    char small[32];
+    struct aisys_node *copy = code == AISYS_OK && reply ? aisys_tree_copy(arena, reply) : NULL;
+    const char *status = copy ? lower_status(copy, arena) : NULL;
     bool good;
 
-    if (!status || !copy) {
+    if (!status) {
         respond_failed(doors->server, tag, code == AISYS_OK ? AISYS_INTERNAL : AISYS_UNAVAILABLE,
             reply, arena);
         return;
     }
-    snprintf(small, sizeof(small), "%s", status);
-    lower(small);
-    good = strcmp(small, "healthy") == 0 || strcmp(small, "degraded") == 0;
-    aisys_node_take(copy, "status");
-    aisys_node_set(copy, "status", aisys_node_string(arena, small));
+    lower_statuses(aisys_node_get(copy, "checks"), arena);
+    lower_statuses(aisys_node_get(copy, "actors"), arena);
+    good = strcmp(status, "healthy") == 0 || strcmp(status, "degraded") == 0;
     respond_tree(doors->server, tag, good ? 200 : 503, copy, arena);
 }
 
