@@ -71,6 +71,7 @@ static struct supervised *supervised_new(
     if (!supervised)
         return NULL;
     supervised->hidden = options->hidden;
+    supervised->never_restart = options->never_restart;
     supervised->restart_timer.expired = restart_due;
     while (options->depends && options->depends[n])
         n++;
@@ -183,6 +184,7 @@ int aisys_core_spawn(struct aisys_core *core, struct aisys_class *class,
         .drop_oldest = options->policy == AISYS_MAILBOX_DROP_OLDEST,
         .memory_bytes_max = options->memory_bytes_max,
         .config = options->config,
+        .lane = options->lane,
         .life = LIFE_ADDED,
     };
     if (options->name) {
@@ -358,7 +360,7 @@ static bool supervised_failed(struct aisys_actor *actor)
     for (uint32_t i = 0; i < RESTARTS_KEPT && i < supervised->failures; i++)
         if (core->now_ms - supervised->failures_ms[i] < core->restarts_ms)
             recent++;
-    return recent > core->restarts_max;
+    return supervised->never_restart || recent > core->restarts_max;
 }
 
 static void restart_due(struct wheel_node *node, void *ctx)

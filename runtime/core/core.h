@@ -63,6 +63,8 @@ struct aisys_actor_options {
     enum aisys_mailbox_policy policy;
     uint64_t memory_bytes_max; /* 0: no limit */
     bool hidden;               /* part of the node itself: not listed among its actors */
+    bool never_restart; /* down at its first failure */
+    uint8_t lane;       /* enum aisys_lane + 1: of all its jobs; 0: as its class says */
 };
 
 /* Add an actor. With a name it is supervised, starts by aisys_core_start() and is started again when

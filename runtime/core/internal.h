@@ -217,7 +217,7 @@ struct supervised {
     uint32_t visited;              /* dependencies that it has looked at */
     struct aisys_actor *came_from; /* who depends on this one; NULL: it began here */
     bool restarting;               /* stop, then start */
-    bool hidden;
+    bool hidden, never_restart;
     struct wheel_node restart_timer;
     char last_failure[160];
 };
@@ -245,6 +245,7 @@ struct aisys_actor {
     bool runnable; /* in the run queue */
     bool drop_oldest;
     uint8_t fate; /* enum fate: what the current handler decided of it */
+    uint8_t lane; /* enum aisys_lane + 1 that all its jobs take; 0: as they say */
     uint8_t todo; /* enum todo */
     uint8_t credits[PRIORITIES];
     bool slow; /* a recent message took long: look at the clock after each */

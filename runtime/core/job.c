@@ -178,6 +178,8 @@ int aisys_job(struct aisys_actor *self, enum aisys_lane lane_nr, aisys_run_fn ru
     int r;
 
     then_check(self, then);
+    if (self->lane)
+        lane_nr = (enum aisys_lane)(self->lane - 1);
     if ((unsigned)lane_nr >= AISYS_LANE_NR)
         aisys_check_failed_in_actor("lane is an enum aisys_lane", __FILE__, __LINE__);
     if (!run)

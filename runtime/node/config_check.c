@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/allow.h"
 #include "node/config_internal.h"
 
 static void check_add(struct config_load *load, const char *path, const char *expected,
@@ -111,29 +112,6 @@ static void check_ports(struct config_load *load)
             aisys_config_port(c, ports[highest].port));
 }
 
-static bool check_is_network(const char *text)
-{
-    char address[64];
-    const size_t n = strcspn(text, "/");
-    unsigned char bytes[16];
-    unsigned address_bytes;
-    unsigned long bits;
-    char *end;
-
-    if (n >= sizeof(address))
-        return false;
-    memcpy(address, text, n);
-    address[n] = '\0';
-    if (!check_parse_address(address, bytes, &address_bytes))
-        return false;
-    if (text[n] == '\0')
-        return true;
-    if (text[n + 1] < '0' || text[n + 1] > '9')
-        return false;
-    bits = strtoul(text + n + 1, &end, 10);
-    return *end == '\0' && bits <= 8ul * address_bytes;
-}
-
 static void check_monitoring(struct config_load *load)
 {
     const Aisys__MonitoringConfig *const m = load->config->monitoring;
@@ -141,7 +119,7 @@ static void check_monitoring(struct config_load *load)
     for (size_t i = 0; i < m->n_allow; i++) {
         char path[64];
 
-        if (check_is_network(m->allow[i]))
+        if (aisys_allow_valid(m->allow[i]))
             continue;
         snprintf(path, sizeof(path), "monitoring.allow[%zu]", i);
         check_add(load, path, "an address or network such as 10.0.0.0/8", "is \"%s\"", m->allow[i]);
@@ -186,6 +164,9 @@ static void check_cluster(struct config_load *load)
             atoi(colon + 1) < 1 || atoi(colon + 1) > 65535)
             check_add(load, path, "name=host:port, an IPv6 address in []", "is \"%s\"", node);
     }
+    if (c->cluster->n_nodes > 0 && aisys_diag_errors(load->diag) == 0)
+        aisys_diag_warn(load->diag, NULL, "cluster.nodes", NULL,
+            "nodes do not link to each other yet: peers are only remembered");
 }
 
 void config_check(struct config_load *load)

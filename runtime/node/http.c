@@ -1,6 +1,7 @@
 #include "core/check.h"
 #include "http.h"
 
+#include "allow.h"
 #include "core/tree_json.h"
 #include "port/jansson_port.h"
 
@@ -21,6 +22,8 @@ struct aisys_http_doors {
     struct aisys_core *core;
     struct aisys_log *log;
     struct aisys_http_server *server, *metrics;
+    char *const *allow; /* borrowed from the configuration */
+    size_t allow_nr;
     unsigned closing;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -308,6 +311,11 @@ static void metrics_request(void *arg, const struct aisys_http_request *request)
     struct aisys_arena arena;
     struct aisys_node *args;
 
+    if (!aisys_allow_match(doors->allow, doors->allow_nr, request->peer)) {
+        aisys_http_respond_error(doors->metrics, request->id, 403, "PERMISSION_DENIED",
+            "this address is not in monitoring.allow");
+        return;
+    }
     if (strcmp(request->path, "/metrics") != 0) {
         aisys_http_respond_error(
             doors->metrics, request->id, 404, "NOT_FOUND", "there is only /metrics");
@@ -391,6 +399,8 @@ int aisys_http_doors_open(struct uv_loop_s *loop, const struct aisys_config *con
     doors->api = api;
     doors->core = core;
     doors->log = log;
+    doors->allow = config->monitoring->allow;
+    doors->allow_nr = config->monitoring->n_allow;
     r = http_listen(loop, &options, "network.port", diag, &doors->server);
     if (r < 0)
         goto fail;

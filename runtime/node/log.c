@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,17 +31,23 @@ struct aisys_log {
     enum aisys_log_level level;
     bool console, json, journal;
     int fd; /* -1: no file */
+    uint64_t file_bytes, file_bytes_max;
+    uint32_t file_keep;
     struct burst bursts[BURST_SLOTS];
 };
 
 static const char *const level_names[] = { "DEBUG", "INFO", "WARN", "ERROR" };
 static const int level_priorities[] = { 7, 6, 4, 3 }; /* of syslog */
 
-static int log_file_open(const char *path)
+static int log_file_open(const char *path, uint64_t *ret_bytes)
 {
     const int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    struct stat stat;
 
-    return fd >= 0 ? fd : -errno;
+    if (fd < 0)
+        return -errno;
+    *ret_bytes = fstat(fd, &stat) == 0 ? (uint64_t)stat.st_size : 0;
+    return fd;
 }
 
 int aisys_log_open(const struct aisys_log_options *options, struct aisys_log **ret_log)
@@ -53,6 +61,8 @@ int aisys_log_open(const struct aisys_log_options *options, struct aisys_log **r
     log->level = options->level;
     log->console = options->console;
     log->json = options->json;
+    log->file_bytes_max = options->file_bytes_max;
+    log->file_keep = options->file_keep;
     log->journal = options->console && aisys_systemd_stderr_is_journal();
     log->node = strdup(options->node);
     if (!log->node)
@@ -61,7 +71,7 @@ int aisys_log_open(const struct aisys_log_options *options, struct aisys_log **r
         log->file = strdup(options->file);
         if (!log->file)
             goto fail;
-        r = log->fd = log_file_open(log->file);
+        r = log->fd = log_file_open(log->file, &log->file_bytes);
         if (r < 0)
             goto fail;
     }
@@ -91,12 +101,30 @@ int aisys_log_reopen(struct aisys_log *log)
 
     if (!log->file)
         return 0;
-    fd = log_file_open(log->file);
+    fd = log_file_open(log->file, &log->file_bytes);
     if (fd < 0)
         return fd;
     close(log->fd);
     log->fd = fd;
     return 0;
+}
+
+/* file -> file.1 -> file.2 -> ...; the oldest goes. Where that fails the file grows on. */
+static void log_rotate(struct aisys_log *log)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+
+    for (uint32_t i = log->file_keep; i > 0; i--) {
+        if (i == 1)
+            snprintf(from, sizeof(from), "%s", log->file);
+        else
+            snprintf(from, sizeof(from), "%s.%u", log->file, (unsigned)i - 1);
+        snprintf(to, sizeof(to), "%s.%u", log->file, (unsigned)i);
+        rename(from, to);
+    }
+    if (!log->file_keep)
+        unlink(log->file);
+    aisys_log_reopen(log);
 }
 
 /* ---- Bursts --------------------------------------------------------------------------------- */
@@ -227,8 +255,12 @@ static void log_emit(struct aisys_log *log, enum aisys_log_level level, const ch
         log_journal(log, level, actor, event, words);
     else if (log->console)
         log_put(STDERR_FILENO, line, bytes);
-    if (log->fd >= 0)
-        log_put(log->fd, line, bytes);
+    if (log->fd < 0)
+        return;
+    if (log->file_bytes_max && log->file_bytes + bytes > log->file_bytes_max)
+        log_rotate(log);
+    log_put(log->fd, line, bytes);
+    log->file_bytes += bytes;
 }
 
 void aisys_log_write(struct aisys_log *log, enum aisys_log_level level, const char *actor,

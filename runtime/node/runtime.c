@@ -313,6 +313,8 @@ static int agent_spawn(struct aisys_runtime *rt, const struct aisys_config_agent
                       ? AISYS_MAILBOX_DROP_OLDEST
                       : AISYS_MAILBOX_REFUSE,
         .memory_bytes_max = (uint64_t)agent->limits->memory_mb << 20,
+        .lane = agent->options->has_lane ? (uint8_t)(agent->options->lane + 1) : 0,
+        .never_restart = agent->options->restart == AISYS__AGENT_CONFIG__RESTART__never,
     };
     struct aisys_id id;
     int r;
@@ -407,10 +409,12 @@ static int runtime_open_log(struct aisys_runtime *rt, struct aisys_diag *diag)
     const Aisys__LoggingConfig *logging = rt->config->logging;
     const struct aisys_log_options options = {
         .node = rt->config->system->node,
-        .level = (enum aisys_log_level)logging->level,
+        .level = rt->config->system->debug ? AISYS_DEBUG : (enum aisys_log_level)logging->level,
         .console = logging->console_output,
         .json = logging->format == AISYS__LOGGING_CONFIG__FORMAT__json,
         .file = logging->file,
+        .file_bytes_max = logging->file_max_bytes,
+        .file_keep = logging->file_keep,
     };
     const int r = aisys_log_open(&options, &rt->log);
 
