@@ -1,8 +1,10 @@
-/* orchestrator: lists, describes and restarts the actors of the node (proto/aisys/system.proto). */
+/* orchestrator: lists, describes and restarts the actors of the node, tells its configuration
+ * (proto/aisys/system.proto). */
 #include "orchestrator.h"
 
 #include "system_classes.h"
 #include <errno.h>
+#include <string.h>
 
 #define NO_MEMORY "no memory to write the answer: raise limits.memory_mb of this actor"
 
@@ -140,10 +142,60 @@ static int orchestrator_restart(struct aisys_actor *self, const void *message, a
     return 0;
 }
 
+/* ---- Config --------------------------------------------------------------------------------- */
+
+/* A text that comes in pieces: counted first, then kept. */
+struct config_text {
+    char *at; /* NULL: count alone */
+    size_t bytes, room;
+};
+
+static int config_put(void *ctx, const char *text, size_t bytes)
+{
+    struct config_text *to = ctx;
+
+    if (to->at) {
+        if (bytes > to->room - to->bytes)
+            return -ENOSPC;
+        memcpy(to->at + to->bytes, text, bytes);
+    }
+    to->bytes += bytes;
+    return 0;
+}
+
+static int orchestrator_config(struct aisys_actor *self, const void *message, aisys_reply reply)
+{
+    const struct aisys_node_facts *facts = aisys_system_facts(self);
+    Aisys__System__ConfigReply answer = AISYS__SYSTEM__CONFIG_REPLY__INIT;
+    struct config_text count = { 0 }, text = { 0 };
+    struct scratch scratch;
+
+    (void)message;
+    if (!facts->config) {
+        aisys_fail(self, reply, AISYS_UNAVAILABLE, "the node does not tell its configuration");
+        return 0;
+    }
+    scratch_init(&scratch, self);
+    if (facts->config(facts->ctx, config_put, &count) == 0) {
+        text.room = count.bytes;
+        text.at = scratch_alloc(&scratch, count.bytes + 1);
+    }
+    if (text.at && facts->config(facts->ctx, config_put, &text) == 0) {
+        text.at[text.bytes] = '\0';
+        answer.text = text.at;
+        aisys_answer(self, reply, &answer.base);
+    } else {
+        aisys_fail(self, reply, AISYS_RESOURCE_EXHAUSTED, NO_MEMORY);
+    }
+    scratch_deinit(&scratch);
+    return 0;
+}
+
 static const struct aisys_method orchestrator_methods[] = {
     { "List", orchestrator_list },
     { "Describe", orchestrator_describe },
     { "Restart", orchestrator_restart },
+    { "Config", orchestrator_config },
     { 0 },
 };
 

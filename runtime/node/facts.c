@@ -160,6 +160,12 @@ static int facts_json(void *ctx, const ProtobufCMessage *message, char *buf, siz
     return r;
 }
 
+static int facts_config(
+    void *ctx, int (*put)(void *put_ctx, const char *text, size_t bytes), void *put_ctx)
+{
+    return aisys_config_print(((const struct aisys_facts *)ctx)->config, put, put_ctx);
+}
+
 /* ---- As a whole --------------------------------------------------------------------------------- */
 
 int aisys_facts_open(const struct aisys_config *config, struct aisys_uv *uv,
@@ -191,6 +197,7 @@ int aisys_facts_open(const struct aisys_config *config, struct aisys_uv *uv,
         .comment = facts_comment,
         .module = facts_module,
         .json = facts_json,
+        .config = facts_config,
     };
     aisys_core_set_facts(core, &facts->table);
     *ret_facts = facts;

@@ -57,24 +57,24 @@ void ctl_options_help(FILE *out)
             left, sizeof(left), "%s %s", options[i].name, options[i].value ? options[i].value : "");
         fprintf(out, "  %-20s %s\n", left, options[i].help);
     }
-    fprintf(out, "\n"
-                 "VALUE: repeat a KEY for a list (commas split only enums and numbers); @FILE "
-                 "takes the bytes of\n"
-                 "a file, @@ is a literal @; KEY.KEY=VALUE reaches into a message. - reads all as "
-                 "JSON from\n"
-                 "standard input.\n"
-                 "config check and schema need no node and take the options of aisys-runtime "
-                 "(--role, --env,\n"
-                 "--config, --set, --only); print asks the node.\n"
-                 "\n"
-                 "Exit: 0; 1 the call answered an error, or the node is not well; 64 usage; 69 "
-                 "node not reached;\n"
-                 "75 deadline.\n"
-                 "\n"
-                 "  aisysctl ps\n"
-                 "  aisysctl describe memory_orchestrator Search\n"
-                 "  aisysctl call memory_orchestrator Search query='where is the key' k=3\n"
-                 "  aisysctl call vision_processing Analyze image=@receipt.png want=TEXT,CODES\n");
+    fprintf(out,
+        "\n"
+        "VALUE: repeat a KEY for a list (commas split only enums and numbers); @FILE "
+        "takes the bytes of\n"
+        "a file, @@ is a literal @; KEY.KEY=VALUE reaches into a message. - reads all as "
+        "JSON from\n"
+        "standard input.\n"
+        "config check and schema need no node and take the options of aisys-runtime "
+        "(--role, --env,\n"
+        "--config, --set, --only); print asks the node.\n"
+        "\n"
+        "Exit: 0; 1 the call answered an error, or the node is not well; 64 usage; 69 node not\n"
+        "reached; 70 an answer that is none, or no memory; 75 deadline.\n"
+        "\n"
+        "  aisysctl ps\n"
+        "  aisysctl describe memory_orchestrator Search\n"
+        "  aisysctl call memory_orchestrator Search query='where is the key' k=3\n"
+        "  aisysctl call vision_processing Analyze image=@receipt.png want=TEXT,CODES\n");
 }
 
 void ctl_options_words(FILE *out)

@@ -159,6 +159,8 @@ static void put_scalar(FILE *out, const struct aisys_node *node)
 {
     if (node->kind == AISYS_NODE_STRING && node->text_bytes > 0)
         ctl_show_line(out, node->text, node->text_bytes);
+    else if (node->kind == AISYS_NODE_DOUBLE)
+        fprintf(out, "%.6g", node->f64); /* enough for eyes; --json has all */
     else
         aisys_tree_json_write(node, 0, put_json, out);
     fputc('\n', out);

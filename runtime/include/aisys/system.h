@@ -185,6 +185,10 @@ struct aisys_node_facts {
 
     /* @message as JSON, secrets masked, into @buf; what does not fit is -ENOSPC. */
     int (*json)(void *ctx, const ProtobufCMessage *message, char *buf, size_t bytes);
+
+    /* The whole configuration as --print-config writes it, handed to @put piece by piece. 0, a negative
+     * errno, or what @put returned when that was not 0. */
+    int (*config)(void *ctx, int (*put)(void *put_ctx, const char *text, size_t bytes), void *put_ctx);
 };
 
 /* Never NULL; in a core that was told nothing all is empty. */

@@ -53,12 +53,26 @@ static int json(void *ctx, const ProtobufCMessage *message, char *buf, size_t by
     return (size_t)n < bytes ? 0 : -ENOSPC;
 }
 
+static int config_result;
+
+static int print_config(
+    void *ctx, int (*put)(void *put_ctx, const char *text, size_t bytes), void *put_ctx)
+{
+    int r = put(put_ctx, "redis:\n", 7);
+
+    (void)ctx;
+    if (r == 0)
+        r = put(put_ctx, "  port: 6379\n", 13);
+    return r == 0 ? config_result : r;
+}
+
 static int config_width;
 static const struct aisys_node_facts facts = {
     .ctx = &config_width,
     .comment = comment,
     .module = module,
     .json = json,
+    .config = print_config,
 };
 
 static int setup(void **state)
@@ -68,7 +82,7 @@ static int setup(void **state)
         AISYS__SYSTEM__ORCHESTRATOR_CONFIG__INIT;
 
     (void)state;
-    starts = start_result = config_width = 0;
+    starts = start_result = config_width = config_result = 0;
     stage_open(&stage);
     aisys_core_set_facts(stage.core, &facts);
     stage_add(&stage, &aisys_orchestrator_ops,
@@ -111,6 +125,26 @@ static int restart(const char *actor)
 
     request.actor = (char *)(uintptr_t)actor;
     return stage_call(&stage, "orchestrator", "Restart", &request.base);
+}
+
+static void test_config(void **state)
+{
+    static const struct aisys_node_facts none = { 0 };
+    Aisys__System__ConfigRequest request = AISYS__SYSTEM__CONFIG_REQUEST__INIT;
+    const Aisys__System__ConfigReply *reply;
+
+    (void)state;
+    stage_start(&stage);
+    assert_int_equal(stage_call(&stage, "orchestrator", "Config", &request.base), AISYS_OK);
+    reply = stage_reply(&stage, &aisys__system__config_reply__descriptor);
+    assert_string_equal(reply->text, "redis:\n  port: 6379\n");
+    config_result = -ENOMEM;
+    assert_int_equal(
+        stage_call(&stage, "orchestrator", "Config", &request.base), AISYS_RESOURCE_EXHAUSTED);
+    aisys_core_set_facts(stage.core, &none);
+    assert_int_equal(
+        stage_call(&stage, "orchestrator", "Config", &request.base), AISYS_UNAVAILABLE);
+    aisys_core_set_facts(stage.core, &facts);
 }
 
 static void test_list_shows_what_runs(void **state)
@@ -170,7 +204,7 @@ static void test_describe_is_the_manual(void **state)
     assert_non_null(reply);
     assert_string_equal(reply->service, "aisys.system.Orchestrator");
     assert_string_equal(reply->comment, "Knows the actors of the node.");
-    assert_int_equal(reply->n_methods, 3);
+    assert_int_equal(reply->n_methods, 4);
     assert_string_equal(reply->methods[2]->name, "Restart");
     assert_string_equal(reply->methods[2]->input, "aisys.system.RestartRequest");
     assert_non_null(strstr(reply->methods[2]->comment, "Stop an actor in order"));
@@ -301,6 +335,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart_of_what_is_down, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart_of_what_is_starting, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_config, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
     };
 
