@@ -43,8 +43,8 @@
 
 /* ARGV: namespace, key, value, ttl_ms, cost, quota, namespaces_max. */
 static const char script_set[] = SCRIPT_COMMON
-    "if redis.call('SISMEMBER', names, ARGV[1]) == 0 and "
-    "redis.call('SCARD', names) >= tonumber(ARGV[7]) then "
+    "local new = redis.call('SISMEMBER', names, ARGV[1]) == 0 "
+    "if new and redis.call('SCARD', names) >= tonumber(ARGV[7]) then "
     "local free = false "
     "for _, ns in ipairs(redis.call('SMEMBERS', names)) do "
     "local u, b, e, c = keys(ns) "
@@ -54,18 +54,18 @@ static const char script_set[] = SCRIPT_COMMON
     "local k, ttl, cost, quota = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]) "
     "if ttl > 0 then redis.call('SET', P .. k, ARGV[3], 'PX', ttl) "
     "else redis.call('SET', P .. k, ARGV[3]) end "
-    "leave(k) "
-    "redis.call('SADD', names, ARGV[1]) "
-    "redis.call('HSET', B, k, cost) "
+    "if new then redis.call('SADD', names, ARGV[1]) end "
+    "local old = tonumber(redis.call('HGET', B, k)) or 0 "
     "redis.call('ZADD', U, used, k) "
-    "if ttl > 0 then redis.call('ZADD', E, now + ttl, k) end "
-    "local bytes = redis.call('HINCRBY', C, 'bytes', cost) "
-    "if bytes > quota then expire(100) end "
+    "if ttl > 0 then redis.call('ZADD', E, now + ttl, k) "
+    "elseif old > 0 then redis.call('ZREM', E, k) end "
+    "if old ~= cost then redis.call('HSET', B, k, cost) end "
+    "if redis.call('HINCRBY', C, 'bytes', cost - old) > quota then expire(100) "
     "while tonumber(redis.call('HGET', C, 'bytes')) > quota do "
     "local oldest = redis.call('ZRANGE', U, 0, 0)[1] "
     "if not oldest or oldest == k then break end "
     "if redis.call('UNLINK', P .. oldest) == 1 then redis.call('HINCRBY', C, 'evictions', 1) end "
-    "leave(oldest) end "
+    "leave(oldest) end end "
     "return 'OK'";
 
 /* ARGV: namespace, key. The value and its time to live, or nothing. */
