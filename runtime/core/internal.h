@@ -80,7 +80,7 @@ struct op {
     uint8_t kind;
     uint8_t priority;
     bool ended;     /* the end is in the mailbox */
-    bool cancelled; /* ... and nobody wants it */
+    bool cancelled; /* ... and nobody wants it, or its handler has it */
 };
 
 /* An answer that an actor owes. */

@@ -192,7 +192,7 @@ unsigned aisys_cancel(struct aisys_actor *self, uint16_t continuation, uint64_t 
             continue;
         cancelled++;
         if (op->ended)
-            op->cancelled = true; /* dropped when its turn comes, or handled at this moment */
+            op->cancelled = true; /* dropped when its turn comes */
         else
             aisys_op_abandon(self->core, op);
     }

@@ -143,6 +143,8 @@ static int handle_end(struct aisys_actor *actor, struct message *message)
         actor->dropped++;
         return 0;
     }
+    if (!more)
+        op->cancelled = true; /* it has come: nothing is left that its own handler could cancel */
     r = handle_end_of(actor, op, message);
     if (!more)
         aisys_op_free(core, op);
