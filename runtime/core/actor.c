@@ -380,7 +380,7 @@ static void actor_is_down(struct aisys_actor *actor)
 {
     aisys_core_log(actor->core, actor, AISYS_ERROR, "actor_down",
         "restarts=%u within_ms=%u last_failure=\"%s\" action=\"mend the cause, then aisysctl call "
-        "orchestrator Restart name=%s\"",
+        "orchestrator Restart actor=%s\"",
         (unsigned)actor->core->restarts_max, (unsigned)actor->core->restarts_ms,
         actor->supervised->last_failure, actor->name);
     actor->life = LIFE_DOWN;

@@ -146,9 +146,8 @@ int aisys_modules_load(struct aisys_modules *modules, struct aisys_core *core, c
     snprintf(file, sizeof(file), "aisys_%s.so", name);
     r = aisys_modules_path(modules, file, path, sizeof(path));
     if (r < 0) {
-        aisys_diag_add(diag, NULL, name,
-            "the name of a module beside the executable or in system.module_dir", "there is no %s",
-            file);
+        aisys_diag_add(diag, NULL, name, "the name of a module that is built or installed",
+            "there is no %s", file);
         return r;
     }
     handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
