@@ -71,13 +71,38 @@ static void list_store_fts(
         aisys_db_ref(session, 2, 1), words, aisys_db_ref(session, 0, 2));
 }
 
-void memory_list_store(struct memory_list *list, const struct memory_record *record, char *date)
+static void list_store_row(struct memory_list *list, const struct memory_record *record,
+    int64_t superseded_by, const char *date)
 {
     const struct memory_row *row = &record->row;
     const struct aisys_db_value id = aisys_db_int(row->id);
 
+    memory_list_add(list, 0,
+        "INSERT INTO memory(id, text, words, date, session, source, created_ms) "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        7, id, aisys_db_text(record->text), aisys_db_text(record->words), aisys_db_text(date),
+        aisys_db_text(record->session), aisys_db_text(record->source),
+        aisys_db_int(record->created_ms));
+    memory_list_add(list, 0,
+        "INSERT INTO memory_row(id, kind, tier, tier_ms, event_ms, expires_ms, importance, "
+        "simhash, "
+        "normal, session, hits, used_ms, supersedes, superseded_by, tags, vector) "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+        16, id, aisys_db_int(row->kind), aisys_db_int(row->tier), aisys_db_int(row->tier_ms),
+        aisys_db_int(row->event_ms), aisys_db_int(row->expires_ms),
+        aisys_db_real((double)row->importance), aisys_db_int((int64_t)row->simhash),
+        aisys_db_int((int64_t)row->normal), aisys_db_int((int64_t)row->session),
+        aisys_db_int(row->hits), aisys_db_int(row->used_ms), aisys_db_int(record->supersedes),
+        aisys_db_int(superseded_by), aisys_db_text(record->tags != NULL ? record->tags : ""),
+        aisys_db_blob(record->vector, MEMORY_VECTOR_BYTES));
+}
+
+void memory_list_store(struct memory_list *list, const struct memory_record *record, char *date)
+{
+    const struct aisys_db_value id = aisys_db_int(record->row.id);
+
     list->n = list->n_values = 0;
-    memory_date_words(row->event_ms, date);
+    memory_date_words(record->row.event_ms, date);
     memory_list_add(list, AISYS_DB_STOP_IF_ROWS,
         "SELECT id, duplicates FROM memory_request WHERE request = ?1", 1,
         aisys_db_text(record->request_id));
@@ -87,24 +112,7 @@ void memory_list_store(struct memory_list *list, const struct memory_record *rec
             aisys_db_int(record->supersedes));
     else
         memory_list_add(list, 0, "SELECT 1", 0);
-    memory_list_add(list, 0,
-        "INSERT INTO memory(id, text, words, date, session, source, created_ms) "
-        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        7, id, aisys_db_text(record->text), aisys_db_text(record->words), aisys_db_text(date),
-        aisys_db_text(record->session), aisys_db_text(record->source),
-        aisys_db_int(record->created_ms));
-    memory_list_add(list, 0,
-        "INSERT INTO memory_row(id, kind, tier, tier_ms, event_ms, expires_ms, importance, "
-        "simhash, normal, "
-        "session, hits, used_ms, supersedes, superseded_by, tags, vector) "
-        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?12, 0, ?13, ?14)",
-        14, id, aisys_db_int(row->kind), aisys_db_int(row->tier), aisys_db_int(row->tier_ms),
-        aisys_db_int(row->event_ms), aisys_db_int(row->expires_ms),
-        aisys_db_real((double)row->importance), aisys_db_int((int64_t)row->simhash),
-        aisys_db_int((int64_t)row->normal), aisys_db_int((int64_t)row->session),
-        aisys_db_int(row->used_ms), aisys_db_int(record->supersedes),
-        aisys_db_text(record->tags != NULL ? record->tags : ""),
-        aisys_db_blob(record->vector, MEMORY_VECTOR_BYTES));
+    list_store_row(list, record, 0, date);
     if (record->request_id != NULL)
         memory_list_add(list, 0,
             "INSERT INTO memory_request(request, id, duplicates, created_ms) VALUES(?1, ?2, ?3, "
@@ -113,6 +121,46 @@ void memory_list_store(struct memory_list *list, const struct memory_record *rec
             aisys_db_text(record->duplicates != NULL ? record->duplicates : ""),
             aisys_db_int(record->created_ms));
     list_store_fts(list, record, date);
+}
+
+void memory_list_insert(
+    struct memory_list *list, const struct memory_record *record, int64_t superseded_by, char *date)
+{
+    const struct aisys_db_value id = aisys_db_int(record->row.id), near = aisys_db_ref(0, 0, 0);
+
+    list->n = list->n_values = 0;
+    memory_date_words(record->row.event_ms, date);
+    /* In whose fields its words will stand: one before, two after. */
+    memory_list_add(list, 0,
+        "SELECT json_group_array(id) FROM ("
+        "SELECT id FROM (SELECT id FROM memory WHERE session = ?1 AND id < ?2 ORDER BY id DESC "
+        "LIMIT 1) "
+        "UNION ALL "
+        "SELECT id FROM (SELECT id FROM memory WHERE session = ?1 AND id > ?2 ORDER BY id LIMIT "
+        "2))",
+        2, aisys_db_text(record->session), id);
+    memory_list_add(list, 0,
+        "INSERT INTO memory_fts(memory_fts, rowid, words, before, after, date)"
+        " SELECT 'delete', d.id, d.words, d.before, d.after, d.date"
+        " FROM json_each(?1) j JOIN memory_doc d ON d.id = j.value",
+        1, near);
+    list_store_row(list, record, superseded_by, date);
+    memory_list_add(list, 0,
+        "INSERT INTO memory_fts(rowid, words, before, after, date)"
+        " SELECT d.id, d.words, d.before, d.after, d.date"
+        " FROM json_each(?1) j JOIN memory_doc d ON d.id = j.value",
+        1, near);
+    memory_list_add(list, 0,
+        "INSERT INTO memory_fts(rowid, words, before, after, date)"
+        " SELECT d.id, d.words, d.before, d.after, d.date FROM memory_doc d WHERE d.id = ?1",
+        1, id);
+}
+
+void memory_list_ids(struct memory_list *list, int64_t after, int64_t until)
+{
+    list->n = list->n_values = 0;
+    memory_list_add(list, 0, "SELECT id FROM memory WHERE id > ?1 AND id <= ?2 ORDER BY id", 2,
+        aisys_db_int(after), aisys_db_int(until));
 }
 
 bool memory_store_done(const struct aisys_db_result *result)
@@ -284,6 +332,15 @@ void memory_list_forget(struct memory_list *list, const char *ids)
         1, touched);
 }
 
+static void list_add_link(
+    struct memory_list *list, int64_t from, const char *type, int64_t to, double weight)
+{
+    memory_list_add(list, 0,
+        "INSERT INTO memory_link(from_id, type, to_id, weight) VALUES(?1, ?2, ?3, ?4) "
+        "ON CONFLICT DO UPDATE SET weight = excluded.weight",
+        4, aisys_db_int(from), aisys_db_text(type), aisys_db_int(to), aisys_db_real(weight));
+}
+
 void memory_list_relate(
     struct memory_list *list, int64_t from, const char *type, int64_t to, double weight)
 {
@@ -292,10 +349,14 @@ void memory_list_relate(
         "SELECT 1 WHERE EXISTS(SELECT 1 FROM memory WHERE id = ?1) AND "
         "EXISTS(SELECT 1 FROM memory WHERE id = ?2)",
         2, aisys_db_int(from), aisys_db_int(to));
-    memory_list_add(list, 0,
-        "INSERT INTO memory_link(from_id, type, to_id, weight) VALUES(?1, ?2, ?3, ?4) "
-        "ON CONFLICT DO UPDATE SET weight = excluded.weight",
-        4, aisys_db_int(from), aisys_db_text(type), aisys_db_int(to), aisys_db_real(weight));
+    list_add_link(list, from, type, to, weight);
+}
+
+void memory_list_link(
+    struct memory_list *list, int64_t from, const char *type, int64_t to, double weight)
+{
+    list->n = list->n_values = 0;
+    list_add_link(list, from, type, to, weight);
 }
 
 void memory_list_use(struct memory_list *list, const char *changes)

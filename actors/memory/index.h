@@ -93,6 +93,18 @@ void memory_list_forget(struct memory_list *list, const char *ids);
 void memory_list_relate(
     struct memory_list *list, int64_t from, const char *type, int64_t to, double weight);
 
+/* The same without a look at whether they are there. */
+void memory_list_link(
+    struct memory_list *list, int64_t from, const char *type, int64_t to, double weight);
+
+/* Store a record anywhere in its session, not only at its end, with its whole row; it must not be there.
+ * @superseded_by: 0 for none. For an index that is made again. */
+void memory_list_insert(struct memory_list *list, const struct memory_record *record,
+    int64_t superseded_by, char *date);
+
+/* Ids in the index, after < id <= until, ascending. */
+void memory_list_ids(struct memory_list *list, int64_t after, int64_t until);
+
 /* Save tier, hits and last use: @changes is a JSON array of [id, tier, tier_ms, hits, used_ms]. */
 void memory_list_use(struct memory_list *list, const char *changes);
 

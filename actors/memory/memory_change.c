@@ -36,17 +36,15 @@ static int store_run(struct aisys_actor *self, struct memory_work *work)
 {
     struct memory_state *m = aisys_state(self);
     struct memory_prepared *p = work->prepared;
-    char date[128];
-    struct memory_list list;
 
     if (memory_rows_living(m->heap->rows) + m->in_flight >= m->memories_max)
         return memory_work_fail(self, work, AISYS_RESOURCE_EXHAUSTED,
             "there are %u memories, as many as memories_max allows", m->memories_max);
     store_duplicates(m, p);
     p->record.row.id = m->next_id++; /* in the order of the database's queue, which is ours */
-    memory_list_store(&list, &p->record, date);
-    if (memory_run(self, work, AISYS_DB_WRITE, &list, MEMORY_ON_STORED) == 0)
-        m->in_flight++;
+    work->counted = true;
+    m->in_flight++;
+    m->store->keep(self, work);
     return 0;
 }
 
@@ -230,19 +228,33 @@ static void store_answer(
     aisys_answer(self, work->reply, &answer.base);
 }
 
+int memory_store_stopped(struct aisys_actor *self, struct memory_work *work, const char *repeated)
+{
+    char *duplicates;
+    int64_t id;
+
+    if (repeated == NULL)
+        return memory_work_fail(self, work, AISYS_FAILED_PRECONDITION,
+            "memory %lld was superseded before", (long long)work->prepared->record.supersedes);
+    id = strtoll(repeated, &duplicates, 10);
+    store_answer(self, work, id, duplicates);
+    memory_work_end(aisys_state(self), work);
+    return 0;
+}
+
 /* Guards stopped the list: the request was answered before, or the old record is taken. */
 static int store_stopped(
     struct aisys_actor *self, struct memory_work *work, const struct aisys_db_result *result)
 {
+    char words[MEMORY_ID_ROOM * (MEMORY_DUPLICATES_MAX + 1)];
     struct aisys_db_rows rows;
 
     aisys_db_rows(result, MEMORY_STORE_REPEATED, &rows);
     if (!aisys_db_next(&rows))
-        return memory_work_fail(self, work, AISYS_FAILED_PRECONDITION,
-            "memory %lld was superseded before", (long long)work->prepared->record.supersedes);
-    store_answer(self, work, aisys_db_column_int(&rows, 0), aisys_db_column_text(&rows, 1, NULL));
-    memory_work_end(aisys_state(self), work);
-    return 0;
+        return memory_store_stopped(self, work, NULL);
+    snprintf(words, sizeof(words), "%lld %s", (long long)aisys_db_column_int(&rows, 0),
+        aisys_db_column_text(&rows, 1, NULL));
+    return memory_store_stopped(self, work, words);
 }
 
 /* It is on the disk: now it counts. */
@@ -263,7 +275,6 @@ int memory_on_stored(struct aisys_actor *self, const struct aisys_end *end)
     struct memory_work *work = memory_work_find(m, end->token);
     int rc;
 
-    m->in_flight--;
     memory_note(m, end);
     if (work == NULL)
         return 0;
@@ -274,6 +285,7 @@ int memory_on_stored(struct aisys_actor *self, const struct aisys_end *end)
     rc = store_keep(m, work->prepared);
     if (rc < 0) /* stored, but not here: a new start reads it */
         return rc;
+    m->store->settled(self, work);
     store_answer(self, work, work->prepared->record.row.id, work->prepared->duplicates);
     memory_work_end(m, work);
     return 0;
@@ -287,7 +299,6 @@ int memory_relate(struct aisys_actor *self, const void *request, aisys_reply rep
     struct memory_state *m = aisys_state(self);
     const int64_t from = memory_id_read(r->from), to = memory_id_read(r->to);
     struct memory_work *work;
-    struct memory_list list;
 
     if (memory_utf8_check(r->type, strlen(r->type)) != 0)
         return change_invalid(self, reply, "type: must be UTF-8");
@@ -299,9 +310,12 @@ int memory_relate(struct aisys_actor *self, const void *request, aisys_reply rep
     work = memory_work_new(m, reply);
     if (work == NULL)
         return -ENOMEM;
-    work->kind = MEMORY_WORK_CHANGE;
-    memory_list_relate(&list, from, r->type, to, r->weight);
-    memory_run(self, work, AISYS_DB_WRITE, &list, MEMORY_ON_RELATED);
+    work->kind = MEMORY_WORK_RELATE;
+    work->from = from;
+    work->to = to;
+    work->weight = r->weight;
+    snprintf(work->words, sizeof(work->words), "%s", r->type);
+    m->store->keep(self, work);
     return 0;
 }
 
@@ -318,6 +332,7 @@ int memory_on_related(struct aisys_actor *self, const struct aisys_end *end)
         return memory_work_fail(self, work, end->code, "%s", end->words);
     if (((const struct aisys_db_result *)end->result)->n_done < 2)
         return memory_work_fail(self, work, AISYS_NOT_FOUND, "one of the memories was forgotten");
+    m->store->settled(self, work);
     aisys_answer(self, work->reply, &answer.base);
     memory_work_end(m, work);
     return 0;

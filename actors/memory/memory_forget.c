@@ -8,8 +8,6 @@
 
 #include "memory/words.h"
 
-#define AT_ONCE          256   /* memories forgotten in one transaction */
-#define SAVED_AT_ONCE    1024  /* rows saved in one */
 #define NAMED_MAX        10000 /* ids in an answer */
 #define REQUESTS_KEPT_MS (24LL * 3600 * 1000)
 
@@ -80,58 +78,23 @@ static int consolidate_answer(struct aisys_actor *self, struct memory_work *work
 
 /* ---- Step by step ---------------------------------------------------------------------------- */
 
-/* The next rows to be saved, as JSON; NULL: out of memory. */
-static char *change_rows(struct memory_state *m, const struct memory_work *work, uint32_t n)
-{
-    char *json = malloc((size_t)n * 120 + 3), *at = json;
-
-    if (json == NULL)
-        return NULL;
-    *at++ = '[';
-    for (uint32_t i = 0; i < n; i++) {
-        const struct memory_row *row =
-            memory_rows_at(m->heap->rows, work->slots[work->slots_done + i]);
-
-        at += sprintf(at, "%s[%lld,%u,%lld,%u,%lld]", i > 0 ? "," : "", (long long)row->id,
-            row->tier, (long long)row->tier_ms, row->hits, (long long)row->used_ms);
-    }
-    strcpy(at, "]");
-    return json;
-}
-
-static uint32_t change_least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Begin the next transaction, or answer when there is none. */
 static int change_step(struct aisys_actor *self, struct memory_work *work)
 {
     struct memory_state *m = aisys_state(self);
-    const uint32_t ids = change_least(work->n_ids - work->ids_done, AT_ONCE);
-    const uint32_t slots = change_least(work->n_slots - work->slots_done, SAVED_AT_ONCE);
     struct memory_list list;
-    char *json;
 
-    if (ids == 0 && slots == 0) {
-        if (!work->consolidates)
-            return forget_answer(self, work);
-        if (work->tidied || m->saving)
-            return consolidate_answer(self, work);
-        work->tidied = true;
-        memory_list_tidy(&list, aisys_wall_ms(self) - REQUESTS_KEPT_MS);
-        memory_run(self, work, AISYS_DB_WRITE, &list, MEMORY_ON_CHANGED);
+    if (memory_next_ids(work) > 0 || memory_next_slots(work) > 0) {
+        m->store->keep(self, work);
         return 0;
     }
-    json = ids > 0 ? memory_json_ids(work->ids + work->ids_done, ids) : change_rows(m, work, slots);
-    if (json == NULL)
-        return memory_work_refused(self, work, -ENOMEM);
-    if (ids > 0)
-        memory_list_forget(&list, json);
-    else
-        memory_list_use(&list, json);
+    if (!work->consolidates)
+        return forget_answer(self, work);
+    if (work->tidied || m->saving)
+        return consolidate_answer(self, work);
+    work->tidied = true;
+    memory_list_tidy(&list, aisys_wall_ms(self) - REQUESTS_KEPT_MS);
     memory_run(self, work, AISYS_DB_WRITE, &list, MEMORY_ON_CHANGED);
-    free(json);
     return 0;
 }
 
@@ -139,19 +102,16 @@ static int change_step(struct aisys_actor *self, struct memory_work *work)
 static void change_keep(struct memory_state *m, struct memory_work *work)
 {
     struct memory_rows *rows = m->heap->rows;
+    const uint32_t ids = memory_next_ids(work), slots = memory_next_slots(work);
 
-    if (work->ids_done < work->n_ids) {
-        const uint32_t end = work->ids_done + change_least(work->n_ids - work->ids_done, AT_ONCE);
+    for (uint32_t i = 0; i < ids; i++) {
+        const int64_t slot = memory_rows_find(rows, work->ids[work->ids_done + i]);
 
-        for (; work->ids_done < end; work->ids_done++) {
-            const int64_t slot = memory_rows_find(rows, work->ids[work->ids_done]);
-
-            if (slot >= 0)
-                memory_rows_kill(rows, (uint32_t)slot);
-        }
-    } else {
-        work->slots_done += change_least(work->n_slots - work->slots_done, SAVED_AT_ONCE);
+        if (slot >= 0)
+            memory_rows_kill(rows, (uint32_t)slot);
     }
+    work->ids_done += ids;
+    work->slots_done += slots;
 }
 
 int memory_on_changed(struct aisys_actor *self, const struct aisys_end *end)
@@ -164,6 +124,7 @@ int memory_on_changed(struct aisys_actor *self, const struct aisys_end *end)
     if (work == NULL)
         return 0;
     if (end->code == AISYS_OK) {
+        m->store->settled(self, work);
         change_keep(m, work);
         return change_step(self, work);
     }

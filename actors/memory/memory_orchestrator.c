@@ -1,22 +1,25 @@
 /* memory_orchestrator: remembers texts and finds them again (proto/aisys/memory.proto).
  *
- * Texts are in SQLite, on the pool; what filters and ranks is in memory (rows.h), with the vectors. The
+ * Texts are in SQLite, on the pool (or in Redis, with SQLite as their index: memory_redis.c); what filters and ranks is in memory (rows.h), with the vectors. The
  * actor is the only one that writes, gives the ids, and keeps both in step: a row counts from the moment
  * at which its text is on the disk.
  *
- *     start: open the database --> read all rows --> ready
+ *     start: open the database --> (compare it with Redis) --> read all rows --> ready
  *     stop:  save what was used --> stopped
  *
  * A handler here never fails the actor but for want of memory: whatever goes wrong is the answer to one
  * caller, and what the database said last shows in health. */
 #include "memory/memory_orchestrator.h"
 
+#include <aisys/redis.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #define LOAD_ROWS 1000 /* read at once: a millisecond of the loop */
 #define HOUR_MS   3600000.0
+
+#define LOOK_EVERY_MS 500 /* while Redis is away */
 
 /* ---- Start ----------------------------------------------------------------------------------- */
 
@@ -45,6 +48,11 @@ static int memory_start(struct aisys_actor *self, const void *config_message)
     };
     const struct aisys_then then = { .continuation = MEMORY_ON_OPEN, .deadline_ms = 60000 };
 
+    m->store = c->backend == AISYS__MEMORY__MEMORY_ORCHESTRATOR_CONFIG__BACKEND__REDIS ||
+                       (c->backend == AISYS__MEMORY__MEMORY_ORCHESTRATOR_CONFIG__BACKEND__AUTO &&
+                           aisys_storage_is_redis(self))
+                   ? &memory_store_redis
+                   : &memory_store_sqlite;
     m->half_lives = (struct memory_half_lives){ { (int64_t)(c->short_half_life_hours * HOUR_MS),
         (int64_t)(c->medium_half_life_hours * HOUR_MS),
         (int64_t)(c->long_half_life_hours * HOUR_MS) } };
@@ -72,9 +80,48 @@ static int memory_on_open(struct aisys_actor *self, const struct aisys_end *end)
         return 0;
     }
     m->db = end->result;
-    return memory_load(self);
+    return m->store == &memory_store_redis ? memory_sync_begin(self) : memory_load(self);
 }
 
+/* Is Redis back? */
+static int memory_look_again(struct aisys_actor *self)
+{
+    const struct aisys_then then = { .continuation = MEMORY_ON_LOOK };
+
+    return aisys_after(self, LOOK_EVERY_MS, then) == 0 ? 0 : -ENOMEM;
+}
+
+static int memory_on_look(struct aisys_actor *self, const struct aisys_end *end)
+{
+    (void)end;
+    return aisys_redis_state(self, NULL) == AISYS_REDIS_THERE ? memory_sync_begin(self)
+                                                              : memory_look_again(self);
+}
+
+void memory_went_away(struct aisys_actor *self, const char *why)
+{
+    struct memory_state *m = aisys_state(self);
+
+    snprintf(m->trouble, sizeof(m->trouble), "Redis: %.130s", why);
+    if (m->away)
+        return;
+    m->away = true;
+    aisys_log(self, AISYS_WARNING, "memory_redis_away", "why=\"%s\"", why);
+    if (memory_look_again(self) != 0)
+        aisys_give_up(self, -ENOMEM, "no place for a timer");
+}
+
+int memory_synced(struct aisys_actor *self, int64_t last, const char *why)
+{
+    struct memory_state *m = aisys_state(self);
+
+    m->next_id = last + 1 > m->next_id ? last + 1 : m->next_id;
+    m->away = false;
+    m->trouble[0] = '\0';
+    if (why != NULL)
+        memory_went_away(self, why);
+    return m->ready ? 0 : memory_load(self);
+}
 static int memory_loaded(struct aisys_actor *self, struct memory_state *m)
 {
     int rc = 0;
@@ -93,13 +140,15 @@ static int memory_on_load(struct aisys_actor *self, const struct aisys_end *end)
     struct memory_state *m = aisys_state(self);
     struct aisys_db_rows rows;
     unsigned n = 0;
+    int64_t last;
 
     if (end->code != AISYS_OK) {
         aisys_give_up(self, -EIO, end->words);
         return 0;
     }
     aisys_db_rows(end->result, 1, &rows);
-    m->next_id = aisys_db_next(&rows) ? aisys_db_column_int(&rows, 0) + 1 : 1;
+    last = aisys_db_next(&rows) ? aisys_db_column_int(&rows, 0) : 0;
+    m->next_id = last + 1 > m->next_id ? last + 1 : m->next_id;
     aisys_db_rows(end->result, 0, &rows);
     for (; aisys_db_next(&rows); n++) {
         uint64_t tags[MEMORY_TAGS_MAX];
@@ -173,8 +222,8 @@ static int memory_stats(struct aisys_actor *self, const void *request, aisys_rep
     answer.has_count = answer.has_bytes = true;
     answer.count = memory_rows_living(m->heap->rows);
     answer.bytes = memory_rows_bytes(m->heap->rows) + aisys_db_bytes(self, m->db);
-    answer.backend = (char *)"sqlite";
-    answer.durability = (char *)"on the disk before it is answered (WAL, synchronous=FULL)";
+    answer.backend = (char *)(uintptr_t)m->store->backend;
+    answer.durability = (char *)(uintptr_t)m->store->durability;
     aisys_answer(self, reply, &answer.base);
     return 0;
 }
@@ -205,6 +254,11 @@ static const struct aisys_continuation memory_continuations[] = {
     [MEMORY_ON_SCAN] = { "on_scan", memory_on_scan, NULL },
     [MEMORY_ON_FETCH] = { "on_fetch", memory_on_fetch, NULL },
     [MEMORY_ON_TIMER] = { "on_timer", memory_on_timer, NULL },
+    [MEMORY_ON_KEPT] = { "on_kept", memory_on_kept, NULL },
+    [MEMORY_ON_SETTLED] = { "on_settled", memory_on_settled, NULL },
+    [MEMORY_ON_SYNC] = { "on_sync", memory_on_sync, NULL },
+    [MEMORY_ON_SYNC_INDEX] = { "on_sync_index", memory_on_sync_index, NULL },
+    [MEMORY_ON_LOOK] = { "on_look", memory_on_look, NULL },
     [MEMORY_CONTINUATIONS] = { 0 },
 };
 

@@ -6,6 +6,9 @@
  *     memory_find.c           Get, Search
  *     memory_reply.c          from rows and texts to the messages of memory.proto
  *     memory_prepare.c        from a text to what is stored of it
+ *     memory_index.c          changes of the index
+ *     memory_redis.c          records in Redis
+ *     memory_sync.c           the index beside Redis, at the start
  *     memory_work.c           what is open
  *
  * Everything that takes more than one step is a `work`: made by a method, found again by the token of
@@ -36,6 +39,11 @@ enum memory_continuation {
     MEMORY_ON_SCAN,
     MEMORY_ON_FETCH,
     MEMORY_ON_TIMER,
+    MEMORY_ON_KEPT,
+    MEMORY_ON_SETTLED,
+    MEMORY_ON_SYNC,
+    MEMORY_ON_SYNC_INDEX,
+    MEMORY_ON_LOOK,
     MEMORY_CONTINUATIONS,
 };
 
@@ -53,15 +61,26 @@ struct memory_prepared {
     char *block;
 };
 
+enum memory_work_kind {
+    MEMORY_WORK_STORE,
+    MEMORY_WORK_RELATE,
+    MEMORY_WORK_SEARCH,
+    MEMORY_WORK_GET,
+    MEMORY_WORK_CHANGE,
+};
+
 struct memory_work {
     uint64_t token; /* 0: a free place */
     uint32_t next_free;
-    enum { MEMORY_WORK_STORE, MEMORY_WORK_SEARCH, MEMORY_WORK_GET, MEMORY_WORK_CHANGE } kind;
+    enum memory_work_kind kind;
     aisys_reply reply; /* 0: nobody waits for it */
     uint64_t until_ms; /* the caller's deadline */
 
     struct memory_prepared *prepared; /* STORE; owned */
     bool supersede;                   /* STORE: answered as Supersede */
+    bool counted;                     /* STORE: one of state.in_flight */
+    int64_t from, to;                 /* RELATE, with its type in `words` */
+    double weight;
 
     struct memory_search *search; /* SEARCH, GET; owned */
     unsigned open;                /* SEARCH: ends to wait for */
@@ -98,7 +117,27 @@ struct memory_count {
 
 #define MEMORY_COUNTS 4096
 
+/* Where records live. What filters, ranks and indexes is the same for all. */
+struct memory_store {
+    const char *backend;
+    const char *durability; /* what an answer means, in words */
+
+    /* Keep the change that @work stands at, then call memory_index_change(). 0, or not 0 when it could not
+     * begin: the work has failed and is gone. */
+    int (*keep)(struct aisys_actor *self, struct memory_work *work);
+
+    /* The index has it, too. */
+    void (*settled)(struct aisys_actor *self, const struct memory_work *work);
+};
+
+extern const struct memory_store memory_store_sqlite;
+extern const struct memory_store memory_store_redis;
+
+struct memory_sync;
+
 struct memory_state {
+    const struct memory_store *store;
+    struct memory_sync *sync; /* while the index is compared with Redis; actor's account */
     struct aisys_db *db;
     struct memory_heap *heap;
     struct memory_count *counts; /* actor's account */
@@ -112,6 +151,7 @@ struct memory_state {
     double decay_half_lives;
     uint32_t consolidate_every_s;
     bool ready;
+    bool away;   /* Redis is not there, or the index was not compared with it since */
     bool saving; /* stop() waits for the last save */
     bool consolidating;
     char trouble[160]; /* what the database said last; "" when it was well */
@@ -144,6 +184,30 @@ int memory_run(struct aisys_actor *self, struct memory_work *work, enum aisys_db
 
 /* Note what the database said, for health(). */
 void memory_note(struct memory_state *m, const struct aisys_end *end);
+
+/* ---- memory_index.c ------------------------------------------------------------------------- */
+
+#define MEMORY_FORGET_AT_ONCE 256  /* memories forgotten in one transaction */
+#define MEMORY_SAVE_AT_ONCE   1024 /* rows saved in one */
+
+/* Do in the index what @work stands at. 0, or not 0 when the work is gone. */
+int memory_index_change(struct aisys_actor *self, struct memory_work *work);
+
+/* The part of a CHANGE that comes next: ids to be forgotten, then rows to be saved. 0: none is left. */
+uint32_t memory_next_ids(const struct memory_work *work);
+uint32_t memory_next_slots(const struct memory_work *work);
+
+/* ---- memory_sync.c -------------------------------------------------------------------------- */
+
+/* Compare the index with Redis and put it right, then call memory_synced(). 0 or a negative errno. */
+int memory_sync_begin(struct aisys_actor *self);
+
+/* In memory_orchestrator.c: the index is as Redis has it, or Redis is away (then see @why). @last: the
+ * greatest id ever given there. */
+int memory_synced(struct aisys_actor *self, int64_t last, const char *why);
+
+/* There, too: Redis did not answer. Changes are refused until it was compared with the index again. */
+void memory_went_away(struct aisys_actor *self, const char *why);
 
 /* ---- memory_prepare.c ----------------------------------------------------------------------- */
 
@@ -207,6 +271,14 @@ int memory_on_match(struct aisys_actor *self, const struct aisys_end *end);
 int memory_on_scan(struct aisys_actor *self, const struct aisys_end *end);
 int memory_on_fetch(struct aisys_actor *self, const struct aisys_end *end);
 int memory_on_timer(struct aisys_actor *self, const struct aisys_end *end);
+int memory_on_kept(struct aisys_actor *self, const struct aisys_end *end);
+int memory_on_settled(struct aisys_actor *self, const struct aisys_end *end);
+int memory_on_sync(struct aisys_actor *self, const struct aisys_end *end);
+int memory_on_sync_index(struct aisys_actor *self, const struct aisys_end *end);
+
+/* The guards of the index stopped a Store, or those of Redis: answer it. @repeated: the first answer's id
+ * and duplicates with a space between, or NULL when the old record is taken. */
+int memory_store_stopped(struct aisys_actor *self, struct memory_work *work, const char *repeated);
 
 /* Begin a round of Consolidate that nobody asked for; also saves what was used. When @last, stop() waits
  * for its end. 0 or an AISYS_SEND_* outcome or a negative errno: it did not begin. */

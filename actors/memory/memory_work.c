@@ -118,6 +118,7 @@ void memory_work_end(struct memory_state *m, struct memory_work *work)
 {
     const uint64_t token = work->token;
 
+    m->in_flight -= work->counted;
     work_clear(work);
     *work = (struct memory_work){ .next_free = m->heap->free, .n_near = (uint32_t)(token >> 32) };
     m->heap->free = (uint32_t)token + 1;

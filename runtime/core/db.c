@@ -119,3 +119,8 @@ uint64_t aisys_db_bytes(const struct aisys_actor *self, const struct aisys_db *d
 {
     return self->core->env->db.bytes(self->core->env->db.ctx, db);
 }
+
+bool aisys_storage_is_redis(const struct aisys_actor *self)
+{
+    return self->core->env->storage_redis;
+}

@@ -103,6 +103,7 @@ struct aisys_env {
     struct aisys_redis_service redis; /* state NULL: Redis is not configured */
 
     struct aisys_db_service db;
+    bool storage_redis; /* storage.backend is redis */
 
     /* The actor stopped, however: services release what they hold for it (databases, subscriptions). */
     void (*actor_gone)(void *gone_ctx, struct aisys_actor *actor);

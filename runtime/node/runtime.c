@@ -498,6 +498,7 @@ static int runtime_open_core(struct aisys_runtime *rt)
             rt->nng, env, config->system->node, options.node, MESSAGE_BYTES_MAX, &rt->bus);
     if (r == 0)
         r = aisys_env_db_open(rt->uv, env, config->data->dir, &rt->dbs);
+    env->storage_redis = config->storage->backend == AISYS__STORAGE_CONFIG__BACKEND__redis;
     env->actor_gone = runtime_actor_gone;
     env->gone_ctx = rt;
     if (r == 0)

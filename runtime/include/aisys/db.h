@@ -210,4 +210,7 @@ AISYS_API void aisys_db_close(struct aisys_actor *self, struct aisys_db *db);
 /* Bytes that the library holds for @db: caches, statements, journals in memory. */
 AISYS_API uint64_t aisys_db_bytes(const struct aisys_actor *self, const struct aisys_db *db);
 
+/* What the node's `storage.backend` says: records belong in Redis, not in a database of this node. */
+AISYS_API bool aisys_storage_is_redis(const struct aisys_actor *self);
+
 #endif
