@@ -28,4 +28,7 @@ int bench_main(char *const *names, int names_nr, bool json);
 
 double bench_seconds(void);
 
+/* The aisys-runtime that is started and measured; NULL, and what needs one is skipped. Set by main. */
+extern const char *bench_runtime;
+
 #endif

@@ -2,6 +2,7 @@
  * on. The limit beside each is the same traffic on a bare intrusive queue: copy, link, unlink. */
 #include "bench.h"
 #include "core/core.h"
+#include "port/uv_port.h"
 
 #include <aisys/diag.h>
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <x86intrin.h>
 
 #define PAYLOAD_BYTES 64
 #define MESSAGES      4000000u
@@ -39,7 +39,7 @@ static uint64_t bench_now_ms(void *ctx)
 
 static uint64_t bench_ticks(void)
 {
-    return __rdtsc();
+    return aisys_uv_ticks();
 }
 
 static void bench_wake(void *ctx)
@@ -55,11 +55,10 @@ static void bench_log(
     fprintf(stderr, "%s %s %s\n", actor ? actor : "-", event, words);
 }
 
-static const struct aisys_env bench_env = {
+static struct aisys_env bench_env = {
     .memory = { bench_alloc, bench_free, NULL },
     .now_ms = bench_now_ms,
     .ticks = bench_ticks,
-    .ticks_per_ms = 2000000,
     .wake = bench_wake,
     .log = bench_log,
 };
@@ -69,6 +68,7 @@ static struct aisys_core *bench_core(void)
     const struct aisys_core_options options = { .node = 1 };
     struct aisys_core *core;
 
+    bench_env.ticks_per_ms = aisys_uv_ticks_per_ms();
     return aisys_core_new(&bench_env, &options, &core) == 0 ? core : NULL;
 }
 
@@ -400,6 +400,7 @@ static int measure_spawning(double *ret_seconds, double *ret_bytes)
 
     memset(&run, 0, sizeof(run));
     env.memory.alloc = counting_alloc;
+    env.ticks_per_ms = aisys_uv_ticks_per_ms();
     if (aisys_core_new(&env, &options, &core) < 0)
         return -ENOMEM;
     spawn(core, &consumer_ops);

@@ -1,31 +1,20 @@
-/* How many 64-byte envelopes a second the wire format and a link carry, in one process, one thread.
- *
- *     bench_wire [RUNS]     one JSON object per line: name, unit, median, min, max, runs */
+/* The wire format and a link: 64-byte envelopes in one process, one thread. */
+#include "bench.h"
 #include "core/crc32c.h"
 #include "core/link.h"
 #include "core/wire.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define PAYLOAD_BYTES 64u
 #define ENVELOPES     2000000u
 #define TURN          1000u /* sent in one turn of the loop */
-#define RUNS_MAX      101
 
 static const uint64_t self = (uint64_t)1 << 32 | 7;
 static unsigned char payload[PAYLOAD_BYTES];
 static uint64_t seen; /* what was read, so that reading cannot be left out */
-
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static struct aisys_envelope envelope_of(uint64_t i)
 {
@@ -152,39 +141,37 @@ static void crc_run(void)
         seen += aisys_crc32c(i, ring[0].data, sizeof(ring[0].data));
 }
 
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
+/* ---- The figures ---------------------------------------------------------------------------- */
 
-    return (x > y) - (x < y);
+/* @work a second. There is no barer code to hold it against. */
+static int measure(double work, void (*run)(void), double *ret_figure, double *ret_limit)
+{
+    const double start = bench_seconds();
+
+    run();
+    *ret_figure = work / (bench_seconds() - start);
+    *ret_limit = 0;
+    return seen == 0 ? -EPROTO : 0;
 }
 
-static void measure(
-    const char *name, const char *unit, double work, unsigned runs, void (*run)(void))
+static int measure_codec(double *ret_figure, double *ret_limit)
 {
-    double rates[RUNS_MAX];
-
-    run(); /* warm */
-    for (unsigned i = 0; i < runs; i++) {
-        const double from_s = now_s();
-
-        run();
-        rates[i] = work / (now_s() - from_s);
-    }
-    qsort(rates, runs, sizeof(rates[0]), compare);
-    printf(
-        "{\"name\":\"%s\",\"unit\":\"%s\",\"median\":%.3g,\"min\":%.3g,\"max\":%.3g,\"runs\":%u}\n",
-        name, unit, rates[runs / 2], rates[0], rates[runs - 1], runs);
+    return measure(ENVELOPES, codec_run, ret_figure, ret_limit);
 }
 
-int main(int argc, char **argv)
+static int measure_link(double *ret_figure, double *ret_limit)
 {
-    const int asked = argc > 1 ? atoi(argv[1]) : 9;
-    const unsigned runs = asked < 1 ? 1 : asked > RUNS_MAX ? RUNS_MAX : (unsigned)asked;
-
-    measure("wire_codec_64", "envelopes/s", ENVELOPES, runs, codec_run);
-    measure("link_self_64", "envelopes/s", ENVELOPES, runs, link_run);
-    measure("crc32c", "bytes/s", ENVELOPES / 1000 * (double)sizeof(ring[0].data), runs, crc_run);
-    return seen == 0;
+    return measure(ENVELOPES, link_run, ret_figure, ret_limit);
 }
+
+static int measure_crc(double *ret_figure, double *ret_limit)
+{
+    return measure(ENVELOPES / 1000 * (double)sizeof(ring[0].data), crc_run, ret_figure, ret_limit);
+}
+
+const struct bench bench_wire_group[] = {
+    { "wire_codec_64", "envelopes/s", measure_codec, 9 },
+    { "link_self_64", "envelopes/s", measure_link, 9 },
+    { "crc32c", "bytes/s", measure_crc, 9 },
+    { 0 },
+};

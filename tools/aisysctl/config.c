@@ -15,31 +15,40 @@
 /* Where the runtime may be, seen from the folder of this program: installed, and in a build folder. */
 static const char *const places[] = { "", "../../runtime/node/" };
 
+bool ctl_runtime_path(char *buf, size_t size)
+{
+    char self[PATH_MAX];
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    if (n <= 0)
+        return false;
+    self[n] = '\0';
+    strrchr(self, '/')[1] = '\0'; /* the link is absolute */
+    for (unsigned i = 0; i < sizeof(places) / sizeof(*places); i++)
+        if ((size_t)snprintf(buf, size, "%s%s" RUNTIME, self, places[i]) < size &&
+            access(buf, X_OK) == 0)
+            return true;
+    return false;
+}
+
 /* Become the runtime with @option and our remaining words. Returns only when it cannot. */
 static int run_runtime(struct ctl *ctl, char *option)
 {
     char **argv = calloc((size_t)ctl->options.args_nr + 2, sizeof(*argv));
-    char self[PATH_MAX], path[PATH_MAX + 64];
-    const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    char path[PATH_MAX + 64] = RUNTIME;
 
     if (!argv)
         return ctl_no_memory(ctl);
-    argv[0] = (char[]){ RUNTIME };
+    argv[0] = path;
     argv[1] = option;
     for (int i = 1; i < ctl->options.args_nr; i++)
         argv[i + 1] = ctl->options.args[i];
-    self[n > 0 ? n : 0] = '\0';
-    if (n > 0 && strrchr(self, '/'))
-        strrchr(self, '/')[1] = '\0';
-    for (unsigned i = 0; n > 0 && i < sizeof(places) / sizeof(*places); i++) {
-        snprintf(path, sizeof(path), "%s%s" RUNTIME, self, places[i]);
+    if (ctl_runtime_path(path, sizeof(path)))
         execv(path, argv);
-    }
     execvp(RUNTIME, argv);
-    fprintf(ctl->err, "aisysctl: cannot run " RUNTIME ": %s; it was looked for beside aisysctl (",
+    fprintf(ctl->err,
+        "aisysctl: cannot run " RUNTIME ": %s; it was looked for beside aisysctl and in PATH\n",
         strerror(errno));
-    ctl_show_line(ctl->err, self, strlen(self));
-    fprintf(ctl->err, ") and in PATH\n");
     free(argv);
     return CTL_INTERNAL;
 }

@@ -82,6 +82,9 @@ void ctl_ps_show(struct ctl *ctl, const struct aisys_node *reply);
 int ctl_health_show(struct ctl *ctl, const struct aisys_node *reply);
 void ctl_describe_show(struct ctl *ctl, const struct aisys_node *reply, const char *method);
 
+/* The aisys-runtime that belongs to this program; false: there is none beside it. */
+bool ctl_runtime_path(char *buf, size_t size);
+
 /* The colour of a health status or a state. */
 enum ctl_color ctl_status_color(const char *status);
 

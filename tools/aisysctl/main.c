@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,10 @@
 
 static int run_bench(struct ctl *ctl)
 {
+    static char path[PATH_MAX];
+
+    if (ctl_runtime_path(path, sizeof(path)))
+        bench_runtime = path;
     return bench_main(ctl->options.args, ctl->options.args_nr, ctl->options.json);
 }
 
