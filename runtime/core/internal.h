@@ -268,8 +268,9 @@ _Static_assert(sizeof(struct aisys_actor) <= 320, "an idle actor is small");
 
 static inline bool actor_takes_messages(const struct aisys_actor *actor)
 {
-    return actor->life == LIFE_RUNNING || actor->life == LIFE_STARTING ||
-           actor->life == LIFE_FAILED || actor->life == LIFE_ADDED;
+    return (1u << LIFE_RUNNING | 1u << LIFE_STARTING | 1u << LIFE_FAILED | 1u << LIFE_ADDED) >>
+               actor->life &
+           1u;
 }
 
 /* Only ends are delivered while it starts or stops. */

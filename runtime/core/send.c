@@ -62,7 +62,9 @@ static inline __attribute__((always_inline)) int offer(
     }
     if (parcel->payload.len)
         payload_copy(message->payload, parcel->payload.data, parcel->payload.len);
-    message->seen.from = parcel->from;
+    message->seen.from.node = parcel->from.node;
+    message->seen.from.slot = parcel->from.slot;
+    message->seen.from.generation = parcel->from.generation;
     message->seen.type = parcel->type;
     message->seen.deadline_ms = parcel->deadline_ms;
     message->seen.reply = parcel->correlation;
@@ -117,8 +119,12 @@ static inline __attribute__((always_inline)) int dispatch(
         core->unknown++;
         return AISYS_SEND_GONE;
     }
-    if (unlikely(core->loopback))
-        return send_by_link(core, to, parcel);
+    if (unlikely(core->loopback)) {
+        const struct parcel copy =
+            *parcel; /* whose address may be taken: the other stays in registers */
+
+        return send_by_link(core, to, &copy);
+    }
     return offer(core, target, parcel);
 }
 

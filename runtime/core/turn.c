@@ -179,26 +179,27 @@ static void handled_badly(struct aisys_actor *actor, int r, const char *why)
         aisys_actor_fail(actor, r < 0 ? r : -ECANCELED, why);
 }
 
-/* The handler has returned, or was unwound. Counts the message, releases what it held. */
-static inline void handled(struct aisys_actor *actor, int r, const char *why)
+/* What a request or an end was unpacked into; its handler has returned, or was unwound. */
+static void release_unpacked(struct aisys_core *core)
+{
+    core->in_hand_reply = NULL;
+    if (core->in_hand_arena)
+        aisys_arena_put_back(core, core->in_hand_arena);
+    core->in_hand_arena = NULL;
+}
+
+/* A handler without a message (start, stop), or one that was unwound, is over. */
+static void handled(struct aisys_actor *actor, int r, const char *why)
 {
     struct aisys_core *core = actor->core;
     struct message *message = core->in_hand;
 
-    if (unlikely(r < 0 || actor->fate != FATE_NONE)) {
+    if (r < 0 || actor->fate != FATE_NONE)
         handled_badly(actor, r, why);
-    } else if (likely(message && !(message->flags & MESSAGE_UNCOUNTED))) {
-        actor->handled++;
-    }
-    if (unlikely(core->in_hand_reply || core->in_hand_arena)) {
-        core->in_hand_reply = NULL;
-        aisys_arena_put_back(core, core->in_hand_arena);
-        core->in_hand_arena = NULL;
-    }
-    if (likely(message)) {
-        core->in_hand = NULL;
+    release_unpacked(core);
+    core->in_hand = NULL;
+    if (message)
         message_free(core, message);
-    }
 }
 
 static inline int handle(struct aisys_actor *actor, struct message *message)
@@ -214,22 +215,44 @@ static inline int handle(struct aisys_actor *actor, struct message *message)
     }
 }
 
-static inline void handle_one(struct aisys_actor *actor, struct message *message)
+static inline __attribute__((always_inline)) void handle_unsampled(
+    struct aisys_actor *actor, struct message *message)
 {
     struct aisys_core *core = actor->core;
-    uint64_t begin = 0, waited = 0;
-    bool sampled = message->flags & MESSAGE_SAMPLED;
     int r;
 
-    if (unlikely(sampled)) {
-        begin = core->env->ticks();
-        waited = (uint64_t)((uint32_t)(begin >> STAMP_SHIFT) - message->stamp) << STAMP_SHIFT;
-    }
     core->in_hand = message;
     r = handle(actor, message);
-    if (unlikely(sampled))
+    if (unlikely(r < 0 || actor->fate != FATE_NONE))
+        handled_badly(actor, r, NULL);
+    else if (likely(!(message->flags & MESSAGE_UNCOUNTED)))
+        actor->handled++;
+    if (unlikely(core->in_hand_reply || core->in_hand_arena))
+        release_unpacked(core);
+    core->in_hand = NULL;
+    message_free(core, message);
+}
+
+/* One message in 64: how long it waited, how long it takes. */
+static __attribute__((noinline)) void handle_sampled(
+    struct aisys_actor *actor, struct message *message)
+{
+    struct aisys_core *core = actor->core;
+    const uint64_t begin = core->env->ticks();
+    const uint64_t waited = (uint64_t)((uint32_t)(begin >> STAMP_SHIFT) - message->stamp)
+                            << STAMP_SHIFT;
+
+    handle_unsampled(actor, message);
+    if (actor->life != LIFE_FREE)
         aisys_measured_sample(actor, waited, core->env->ticks() - begin);
-    handled(actor, r, NULL);
+}
+
+static inline void handle_one(struct aisys_actor *actor, struct message *message)
+{
+    if (unlikely(message->flags & MESSAGE_SAMPLED))
+        handle_sampled(actor, message);
+    else
+        handle_unsampled(actor, message);
 }
 
 /* ---- Activations and turns ------------------------------------------------------------------ */
@@ -251,16 +274,29 @@ static bool has_message(const struct aisys_actor *actor)
 /* An activation is over: does the actor's life go on, and does it have more to do? */
 static inline void activated(struct aisys_actor *actor)
 {
-    if (unlikely(actor->life != LIFE_RUNNING))
-        aisys_actor_settle(actor);
+    if (likely(actor->life == LIFE_RUNNING)) {
+        if (actor->queued)
+            actor_run_later(actor);
+        return;
+    }
+    aisys_actor_settle(actor);
     if (has_message(actor))
         actor_run_later(actor);
 }
 
-/* Handle messages of @actor until its budget is used. Returns the time at which it looked last. */
-static uint64_t activate(struct aisys_core *core, struct aisys_actor *actor, uint64_t begin)
+/* @n messages took @ticks: are they slow? */
+static inline void activation_looked(struct aisys_actor *actor, uint64_t ticks, unsigned n)
 {
-    uint64_t look = begin;
+    if (unlikely(ticks > actor->core->slow_ticks * n))
+        actor->slow = true;
+    else if (unlikely(actor->slow))
+        actor->slow = false;
+}
+
+/* Handle messages of @actor until its budget is used. Returns the time at which it looked last. */
+static inline uint64_t activate(struct aisys_core *core, struct aisys_actor *actor, uint64_t begin)
+{
+    uint64_t look = begin, now = begin;
     unsigned looked_at = 0, n = 0, budget;
     struct message *message;
 
@@ -274,9 +310,8 @@ static uint64_t activate(struct aisys_core *core, struct aisys_actor *actor, uin
         handle_one(actor, message);
         n++;
         if (actor->slow || n - looked_at == MESSAGES_PER_LOOK) {
-            const uint64_t now = core->env->ticks();
-
-            actor->slow = now - look > core->slow_ticks * (n - looked_at);
+            now = core->env->ticks();
+            activation_looked(actor, now - look, n - looked_at);
             look = now;
             looked_at = n;
             if (now - begin > core->slice_ticks)
@@ -285,15 +320,12 @@ static uint64_t activate(struct aisys_core *core, struct aisys_actor *actor, uin
     }
     core->current = NULL;
     if (likely(looked_at != n || n == 0)) {
-        const uint64_t now = core->env->ticks();
-
-        if (n > looked_at)
-            actor->slow = now - look > core->slow_ticks * (n - looked_at);
-        look = now;
+        now = core->env->ticks();
+        activation_looked(actor, now - look, n - looked_at);
     }
-    actor->loop_ticks += look - begin;
+    actor->loop_ticks += now - begin;
     activated(actor);
-    return look;
+    return now;
 }
 
 /* A check failed in the code of the current actor: it fails, the others go on. */

@@ -12,7 +12,9 @@
 #include <time.h>
 
 #define PAYLOAD_BYTES 64
-#define MESSAGES      4000000u
+#ifndef MESSAGES
+#define MESSAGES 4000000u
+#endif
 
 /* ---- An environment with real time and nothing else --------------------------------------------- */
 
