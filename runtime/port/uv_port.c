@@ -524,8 +524,12 @@ int aisys_uv_close(struct aisys_uv *uv)
     aisys_uv_settle(uv, UINT64_MAX);
     if (!uv->closing)
         uv_close_handles(uv);
-    uv_run(&uv->loop, UV_RUN_NOWAIT);
-    r = uv_loop_close(&uv->loop);
+    r = UV_EBUSY;
+    for (unsigned i = 0; i < 2 && r == UV_EBUSY;
+         i++) { /* aisys_uv_stop() ends one before it begins */
+        uv_run(&uv->loop, UV_RUN_NOWAIT);
+        r = uv_loop_close(&uv->loop);
+    }
     if (r < 0)
         return r;
     free(uv);

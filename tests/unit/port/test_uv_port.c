@@ -354,6 +354,15 @@ static void test_settling_has_a_limit(void **state)
     assert_int_equal(s->rings, 0);
 }
 
+static void test_a_loop_that_was_stopped_before_it_ran_closes(void **state)
+{
+    struct stage *s = *state;
+
+    aisys_uv_stop(s->uv);
+    assert_int_equal(aisys_uv_close(s->uv), 0);
+    s->uv = NULL;
+}
+
 static void test_pool_size_is_fixed_by_first_use(void **state)
 {
     (void)state; /* set in main(), and used by the tests before this one */
@@ -520,6 +529,7 @@ int main(void)
         ROW(test_work_that_has_not_begun_can_be_taken_back),
         ROW(test_close_ends_work_in_the_queue),
         ROW(test_settling_has_a_limit),
+        ROW(test_a_loop_that_was_stopped_before_it_ran_closes),
         ROW(test_pool_size_is_fixed_by_first_use),
         ROW(test_files),
         ROW(test_modules),
