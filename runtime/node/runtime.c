@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SWEEP_MS          1000u
@@ -555,12 +556,29 @@ static void report_nothing(void *ctx, const char *actor, const char *words)
     (void)words;
 }
 
+/* Doors that could not be opened whole close without a word, and not at once. False: they do not, and what
+ * they use must stay. */
+static bool runtime_close_nng(struct aisys_runtime *rt)
+{
+    static const struct timespec pause = { .tv_nsec = 1000000 };
+    const uint64_t until_ms = aisys_uv_now_ms() + END_MS;
+
+    while (aisys_nng_close(rt->nng) == -EBUSY) {
+        if (aisys_uv_now_ms() >= until_ms)
+            return false;
+        nanosleep(&pause, NULL);
+        aisys_nng_drain(rt->nng);
+    }
+    aisys_uv_bell_close(rt->nng_bell);
+    return true;
+}
+
 /* Whatever is there. */
 static void runtime_release(struct aisys_runtime *rt)
 {
     runtime_close_open_doors(rt);
-    aisys_uv_bell_close(rt->nng_bell);
-    aisys_nng_close(rt->nng);
+    if (!runtime_close_nng(rt))
+        return;
     if (rt->core)
         aisys_core_stop_now(rt->core, report_nothing, NULL);
     aisys_uv_close(rt->uv); /* waits for jobs that run, and has them ended */
