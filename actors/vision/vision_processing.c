@@ -58,6 +58,15 @@ static void vision_forget(struct aisys_id owner)
     }
 }
 
+/* At the end of the process nobody starts again: the module goes, and takes what is left with it. */
+__attribute__((destructor)) static void vision_forget_all(void)
+{
+    for (unsigned i = 0; i < VISION_KEPT_MAX; i++) {
+        aisys_vision_commons_unref(vision_kept[i].commons);
+        vision_kept[i].commons = NULL;
+    }
+}
+
 /* Takes @commons. When there is no place, only a failure would leak it. */
 static void vision_keep(struct aisys_id owner, struct vision_commons *commons)
 {
