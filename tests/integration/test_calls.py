@@ -38,10 +38,10 @@ class Health(NodeTest):
         self.assertEqual(health["status"], "healthy")
         self.assertEqual(health["why"], [])
         self.assertEqual({a["name"]: a["status"] for a in health["actors"]},
-                         {name: "HEALTHY" for name in ("orchestrator", "health_service", "metrics",
+                         {name: "healthy" for name in ("orchestrator", "health_service", "metrics",
                                                        "vision_processing")})
         checks = {c["name"]: c["status"] for c in health["checks"]}
-        self.assertEqual(checks["Redis Connection"], "SKIPPED", "Redis is not configured")
+        self.assertEqual(checks["Redis Connection"], "skipped", "Redis is not configured")
         self.assertEqual(health["role"], "pc2")
 
     def test_livez_and_readyz(self):
