@@ -74,8 +74,16 @@ static int handle_call(struct aisys_actor *actor, struct message *message, struc
 static int handle_request(struct aisys_actor *actor, struct message *message)
 {
     struct aisys_core *core = actor->core;
-    struct reply *reply = aisys_reply_new(actor, message);
+    struct reply *reply;
 
+    if (unlikely(message->seen.deadline_ms && core->now_ms >= message->seen.deadline_ms)) {
+        message->flags |= MESSAGE_UNCOUNTED; /* its asker has been told: work for nobody */
+        actor->dead++;
+        aisys_dead_letter_add(core, message->seen.from, actor_id(actor), message->kind,
+            message->seen.type, message->seen.bytes, AISYS_DEAD_DEADLINE);
+        return 0;
+    }
+    reply = aisys_reply_new(actor, message);
     if (!reply) {
         aisys_message_fail(
             core, actor_id(actor), message, AISYS_RESOURCE_EXHAUSTED, "too many answers are owed");

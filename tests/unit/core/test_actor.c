@@ -304,6 +304,21 @@ static void test_a_late_answer_is_a_dead_letter(void **state)
         aisys_answer_bytes(actor(stage.b), kept_reply, text("twice")), AISYS_SEND_GONE);
 }
 
+static void test_a_request_nobody_waits_for_is_not_handled(void **state)
+{
+    struct aisys_core_info info;
+
+    (void)state;
+    assert_int_equal(aisys_ask(actor(stage.a), stage.b, WANT_ECHO, text("x"), reply_to_7), 0);
+    stage.fake.now_ms += 100; /* the loop was held elsewhere */
+    fake_env_settle(&stage.fake);
+    assert_int_equal(seen_nr, 1);
+    assert_int_equal(seen[0].code, AISYS_DEADLINE_EXCEEDED);
+    aisys_core_stats(stage.core, &info);
+    assert_int_equal(info.dead[AISYS_DEAD_DEADLINE], 1);
+    assert_int_equal(accounts(stage.b).dead, 1);
+}
+
 static void test_a_full_mailbox_refuses(void **state)
 {
     struct aisys_core_info info;
@@ -717,6 +732,7 @@ int main(void)
         BOTH(test_priorities_are_served_by_weight),
         BOTH(test_an_ask_has_exactly_one_end),
         BOTH(test_a_late_answer_is_a_dead_letter),
+        ONE(test_a_request_nobody_waits_for_is_not_handled),
         BOTH(test_a_full_mailbox_refuses),
         BOTH(test_an_ask_at_a_full_mailbox_ends),
         BOTH(test_places_for_ends_are_reserved),
