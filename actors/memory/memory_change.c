@@ -264,9 +264,9 @@ static int store_keep(struct memory_state *m, const struct memory_prepared *p)
     const int64_t old =
         p->record.supersedes != 0 ? memory_rows_find(m->heap->rows, p->record.supersedes) : -1;
 
-    if (old >= 0)
-        memory_rows_supersede(m->heap->rows, (uint32_t)old);
-    return slot < 0 ? (int)slot : 0;
+    if (slot < 0)
+        return (int)slot;
+    return old >= 0 ? memory_rows_supersede(m->heap->rows, (uint32_t)old) : 0;
 }
 
 int memory_on_stored(struct aisys_actor *self, const struct aisys_end *end)

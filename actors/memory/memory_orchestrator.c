@@ -63,6 +63,10 @@ static int memory_start(struct aisys_actor *self, const void *config_message)
     m->promote_uses = c->promote_uses;
     m->decay_half_lives = c->decay_half_lives;
     m->consolidate_every_s = c->consolidate_every_s;
+    if (m->store == &memory_store_redis && !aisys_redis_configured(self)) {
+        aisys_give_up(self, -ENOTCONN, "the records belong in Redis, but redis.host is not set");
+        return AISYS_PENDING;
+    }
     m->heap = memory_heap_take(aisys_self(self));
     m->counts = aisys_alloc(self, MEMORY_COUNTS * sizeof(*m->counts));
     if (m->heap == NULL || m->counts == NULL)

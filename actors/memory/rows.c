@@ -6,7 +6,7 @@
 
 #define BANDS       4
 #define BAND_VALUES 65536
-#define LOOKS_MAX   256 /* rows of one band that a search for duplicates looks at */
+#define LOOKS_MAX   128 /* rows of one band that a search for duplicates looks at */
 
 struct memory_rows {
     struct memory_row *rows;
@@ -17,7 +17,12 @@ struct memory_rows {
     uint32_t n_tags;
     uint32_t tags_room;
     struct memory_vectors *vectors;
-    uint32_t *bands; /* BANDS x BAND_VALUES: newest slot + 1 with these 16 bits */
+    uint64_t *current;   /* bit per slot: lives and is not superseded */
+    int64_t *superseded; /* ids of living superseded records, in no order */
+    uint32_t n_superseded;
+    uint32_t superseded_room;
+    uint32_t n_expiring; /* rows that ever had a time to go */
+    uint32_t *bands;     /* BANDS x BAND_VALUES: newest slot + 1 with these 16 bits */
 };
 
 struct memory_rows *memory_rows_new(void)
@@ -41,6 +46,8 @@ void memory_rows_free(struct memory_rows *rows)
         return;
     memory_vectors_unref(rows->vectors);
     free(rows->bands);
+    free(rows->current);
+    free(rows->superseded);
     free(rows->tags);
     free(rows->rows);
     free(rows);
@@ -52,10 +59,16 @@ static int rows_grow(struct memory_rows *rows, unsigned n_tags)
     if (rows->n == rows->room) {
         const uint32_t room = rows->room != 0 ? rows->room * 2 : 256;
         struct memory_row *grown = realloc(rows->rows, room * sizeof(*grown));
+        uint64_t *bits;
 
         if (grown == NULL)
             return -ENOMEM;
         rows->rows = grown;
+        bits = realloc(rows->current, room / 64 * sizeof(*bits));
+        if (bits == NULL)
+            return -ENOMEM;
+        memset(bits + rows->room / 64, 0, (room - rows->room) / 64 * sizeof(*bits));
+        rows->current = bits;
         rows->room = room;
     }
     if (n_tags > rows->tags_room - rows->n_tags) {
@@ -104,7 +117,13 @@ int64_t memory_rows_append(struct memory_rows *rows, const struct memory_row *ro
         *head = (uint32_t)slot + 1;
     }
     rows->living++;
-    return slot;
+    rows->n_expiring += row->expires_ms != 0;
+    rows->current[slot / 64] |= 1ull << slot % 64;
+    if ((row->flags & MEMORY_ROW_SUPERSEDED) != 0) {
+        added->flags &= (uint8_t)~MEMORY_ROW_SUPERSEDED;
+        rc = memory_rows_supersede(rows, (uint32_t)slot);
+    }
+    return rc < 0 ? rc : slot;
 }
 
 int64_t memory_rows_find(const struct memory_rows *rows, int64_t id)
@@ -136,12 +155,33 @@ void memory_rows_kill(struct memory_rows *rows, uint32_t slot)
         return;
     rows->rows[slot].flags |= MEMORY_ROW_DEAD;
     rows->living--;
+    rows->current[slot / 64] &= ~(1ull << slot % 64);
     memory_vectors_kill(rows->vectors, slot);
+    for (uint32_t i = 0; i < rows->n_superseded; i++) {
+        if ((rows->rows[slot].flags & MEMORY_ROW_SUPERSEDED) == 0)
+            break;
+        if (rows->superseded[i] == rows->rows[slot].id)
+            rows->superseded[i--] = rows->superseded[--rows->n_superseded];
+    }
 }
 
-void memory_rows_supersede(struct memory_rows *rows, uint32_t slot)
+int memory_rows_supersede(struct memory_rows *rows, uint32_t slot)
 {
+    if ((rows->rows[slot].flags & (MEMORY_ROW_SUPERSEDED | MEMORY_ROW_DEAD)) != 0)
+        return 0;
+    if (rows->n_superseded == rows->superseded_room) {
+        const uint32_t room = rows->superseded_room * 2 + 64;
+        int64_t *grown = realloc(rows->superseded, room * sizeof(*grown));
+
+        if (grown == NULL)
+            return -ENOMEM;
+        rows->superseded = grown;
+        rows->superseded_room = room;
+    }
+    rows->superseded[rows->n_superseded++] = rows->rows[slot].id;
     rows->rows[slot].flags |= MEMORY_ROW_SUPERSEDED;
+    rows->current[slot / 64] &= ~(1ull << slot % 64);
+    return 0;
 }
 
 uint32_t memory_rows_count(const struct memory_rows *rows)
@@ -156,7 +196,8 @@ uint32_t memory_rows_living(const struct memory_rows *rows)
 
 uint64_t memory_rows_bytes(const struct memory_rows *rows)
 {
-    return sizeof(*rows) + (uint64_t)rows->room * sizeof(*rows->rows) +
+    return sizeof(*rows) + (uint64_t)rows->room * sizeof(*rows->rows) + rows->room / 8 +
+           (uint64_t)rows->superseded_room * sizeof(*rows->superseded) +
            (uint64_t)rows->tags_room * sizeof(*rows->tags) +
            (uint64_t)BANDS * BAND_VALUES * sizeof(*rows->bands) +
            memory_vectors_bytes(rows->vectors);
@@ -198,11 +239,46 @@ bool memory_filter_match(
     return true;
 }
 
+static int select_ascending(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Everything that is current, as it is kept: without a look at every row. */
+static int select_current(const struct memory_rows *rows, struct memory_selection *ret_selection)
+{
+    const size_t bytes = ((size_t)rows->n / 64 + 1) * sizeof(uint64_t);
+    struct memory_selection s = { .n_slots = rows->n, .excludes = true };
+
+    s.bits = calloc(1, bytes);
+    s.ids = malloc(((size_t)rows->n_superseded + 1) * sizeof(*s.ids));
+    if (s.bits == NULL || s.ids == NULL) {
+        memory_selection_deinit(&s);
+        return -ENOMEM;
+    }
+    if (rows->n > 0)
+        memcpy(s.bits, rows->current, ((size_t)rows->n + 63) / 64 * sizeof(uint64_t));
+    s.n = rows->living - rows->n_superseded;
+    s.n_ids = rows->n_superseded;
+    if (s.n_ids > 0)
+        memcpy(s.ids, rows->superseded, s.n_ids * sizeof(*s.ids));
+    qsort(s.ids, s.n_ids, sizeof(*s.ids), select_ascending);
+    *ret_selection = s;
+    return 0;
+}
+
 int memory_select(const struct memory_rows *rows, const struct memory_filter *filter,
     struct memory_selection *ret_selection)
 {
+    const bool all = filter->kinds == 0 && filter->session == 0 && filter->n_tags == 0 &&
+                     !filter->has_since && !filter->has_until && !filter->include_superseded;
     struct memory_selection s = { .n_slots = rows->n };
     uint32_t left_out = 0, at = 0;
+
+    if (all && rows->n_expiring == 0)
+        return select_current(rows, ret_selection);
 
     s.bits = calloc((size_t)rows->n / 64 + 1, sizeof(*s.bits));
     if (s.bits == NULL)

@@ -74,7 +74,7 @@ int64_t memory_rows_append(struct memory_rows *rows, const struct memory_row *ro
 int64_t memory_rows_find(const struct memory_rows *rows, int64_t id);
 struct memory_row *memory_rows_at(struct memory_rows *rows, uint32_t slot);
 void memory_rows_kill(struct memory_rows *rows, uint32_t slot);
-void memory_rows_supersede(struct memory_rows *rows, uint32_t slot);
+int memory_rows_supersede(struct memory_rows *rows, uint32_t slot); /* 0 or -ENOMEM */
 
 uint32_t memory_rows_count(const struct memory_rows *rows); /* slots, dead ones too */
 uint32_t memory_rows_living(const struct memory_rows *rows);

@@ -6,11 +6,16 @@
 
 #include "memory/embed.h"
 
+/* Of a longer query the beginning counts: this is done on the loop. */
+#define QUERY_BYTES_MAX 4096
+
 int memory_search_begin(
     struct memory_search *search, const struct memory_rows *rows, const char *query, size_t bytes)
 {
     int rc;
 
+    if (bytes > QUERY_BYTES_MAX)
+        bytes = QUERY_BYTES_MAX;
     memory_query_parse(query, bytes, &search->query);
     search->depth = search->k + 50 > MEMORY_DEPTH_LEAST ? search->k + 50 : MEMORY_DEPTH_LEAST;
     if (search->mode != MEMORY_TEXT)

@@ -66,6 +66,45 @@ static void test_selection_names_the_fewer(void **state)
     memory_rows_free(rows);
 }
 
+/* The usual selection is kept ready: it is what a look at every row would give. */
+static void test_current_selection(void **state)
+{
+    struct memory_rows *rows = memory_rows_new();
+    uint32_t seed = 7;
+
+    (void)state;
+    for (uint32_t i = 0; i < 3000; i++) {
+        const struct memory_filter usual = { .now_ms = 1000 };
+        struct memory_selection s;
+        uint32_t n = 0, at = 0;
+
+        seed = seed * 1664525u + 1013904223u;
+        append(rows, (struct memory_row){
+                         .id = 3 * i + 1, .flags = (seed >> 28) == 0 ? MEMORY_ROW_SUPERSEDED : 0 });
+        if ((seed >> 24 & 15) == 1)
+            memory_rows_kill(rows, (seed >> 8) % (i + 1));
+        if ((seed >> 24 & 15) == 2)
+            assert_int_equal(memory_rows_supersede(rows, (seed >> 8) % (i + 1)), 0);
+        if (i % 100 != 99)
+            continue;
+        assert_int_equal(memory_select(rows, &usual, &s), 0);
+        for (uint32_t slot = 0; slot <= i; slot++) {
+            const bool match = memory_filter_match(rows, &usual, slot);
+            const struct memory_row *row = memory_rows_at(rows, slot);
+
+            assert_int_equal(s.bits[slot / 64] >> slot % 64 & 1, match);
+            n += match;
+            if (!match && (row->flags & MEMORY_ROW_DEAD) == 0)
+                assert_int_equal(s.ids[at++], row->id);
+        }
+        assert_int_equal(s.n, n);
+        assert_int_equal(s.n_ids, at);
+        assert_true(s.excludes);
+        memory_selection_deinit(&s);
+    }
+    memory_rows_free(rows);
+}
+
 static void test_duplicates(void **state)
 {
     static const struct {
@@ -150,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find_and_kill),
         cmocka_unit_test(test_selection_names_the_fewer),
+        cmocka_unit_test(test_current_selection),
         cmocka_unit_test(test_duplicates),
         cmocka_unit_test(test_recency),
         cmocka_unit_test(test_rank),
