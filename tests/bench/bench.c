@@ -29,11 +29,43 @@ static double median(double *values, unsigned n)
 
 #define RUNS_MAX 31
 
+static void print_json(
+    const struct bench *bench, const double *sorted, unsigned runs, double figure, double limit)
+{
+    printf("{\"name\":\"%s\",\"unit\":\"%s\",\"median\":%.6g,\"min\":%.6g,\"max\":%.6g,\"runs\":%u",
+        bench->name, bench->unit, figure, sorted[0], sorted[runs - 1], runs);
+    if (limit > 0)
+        printf(",\"limit\":%.6g", limit);
+    printf("}\n");
+}
+
+/* "26.6 M": four digits are more than any of this is sure of. */
+static const char *short_figure(double value, char buf[16])
+{
+    const char *unit = value >= 1e9 ? " G" : value >= 1e6 ? " M" : value >= 1e4 ? " k" : "";
+
+    value /= value >= 1e9 ? 1e9 : value >= 1e6 ? 1e6 : value >= 1e4 ? 1e3 : 1;
+    snprintf(buf, 16, "%.*f%s", value >= 1000 ? 0 : value >= 100 ? 1 : 2, value, unit);
+    return buf;
+}
+
+static void print_line(
+    const struct bench *bench, const double *sorted, unsigned runs, double figure, double limit)
+{
+    char buf[16], least[16], most[16];
+
+    printf("%-18s %10s %-12s  min %s, max %s, %u runs", bench->name, short_figure(figure, buf),
+        bench->unit, short_figure(sorted[0], least), short_figure(sorted[runs - 1], most), runs);
+    if (limit > 0)
+        printf(", limit %s", short_figure(limit, buf));
+    printf("\n");
+}
+
 static int bench_one(const struct bench *bench, bool json)
 {
     const unsigned runs = bench->runs ? bench->runs : BENCH_RUNS;
     double figures[RUNS_MAX], limits[RUNS_MAX];
-    double limit;
+    double limit, figure;
 
     for (unsigned i = 0; i < runs; i++) {
         const int r = bench->measure(&figures[i], &limits[i]);
@@ -46,22 +78,11 @@ static int bench_one(const struct bench *bench, bool json)
         }
     }
     limit = median(limits, runs);
+    figure = median(figures, runs); /* sorts them */
     if (json)
-        printf("{\"name\":\"%s\",\"unit\":\"%s\",\"median\":%.6g,\"min\":", bench->name,
-            bench->unit, median(figures, runs));
+        print_json(bench, figures, runs, figure, limit);
     else
-        printf("%-14s %14.6g %-12s ", bench->name, median(figures, runs), bench->unit);
-    if (json) {
-        printf("%.6g,\"max\":%.6g,\"runs\":%u", figures[0], figures[runs - 1], runs);
-        if (limit > 0)
-            printf(",\"limit\":%.6g", limit);
-        printf("}\n");
-    } else {
-        printf("min %.6g max %.6g runs %u", figures[0], figures[runs - 1], runs);
-        if (limit > 0)
-            printf(" limit %.6g", limit);
-        printf("\n");
-    }
+        print_line(bench, figures, runs, figure, limit);
     fflush(stdout);
     return 0;
 }

@@ -24,8 +24,6 @@
 #define IDLE_S      2
 #define HEALTHY     "healthy"
 
-extern char **environ;
-
 const char *bench_runtime;
 
 struct bench_node {

@@ -166,7 +166,8 @@ static int measure_link(double *ret_figure, double *ret_limit)
 
 static int measure_crc(double *ret_figure, double *ret_limit)
 {
-    return measure(ENVELOPES / 1000 * (double)sizeof(ring[0].data), crc_run, ret_figure, ret_limit);
+    return measure(
+        (double)(ENVELOPES / 1000) * sizeof(ring[0].data), crc_run, ret_figure, ret_limit);
 }
 
 const struct bench bench_wire_group[] = {

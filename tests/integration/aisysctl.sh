@@ -131,6 +131,19 @@ timeout 60 "$ctl" config schema --config-dir "$root/config" --role pc2 >"$dir/ou
     fail "config schema failed"
 says '"\$schema"'
 
+try 64 bench no_such_figure
+complains "no benchmark is called 'no_such_figure'; there are: ping_pong"
+try 0 bench start_ms --json
+says '^{"name":"start_ms","unit":"ms","median":[0-9.]*,"min":[0-9.]*,"max":[0-9.]*,"runs":11,"limit"'
+
+# 19 MiB make more than 24 MiB of base64.
+head -c 19922944 /dev/zero >"$dir/large"
+try 64 call vision_processing Analyze image=@"$dir/large"
+complains 'the request has 265[0-9]* bytes; a door takes at most 25165824'
+head -c 30000000 /dev/zero >"$dir/large"
+try 64 call vision_processing Analyze image=@"$dir/large"
+complains 'image: .*large: File too large'
+
 # A node that has stopped to listen: the deadline holds.
 kill -STOP $node
 try 75 --deadline 50 ps

@@ -31,7 +31,6 @@ static void show_head(struct ctl *ctl, const struct aisys_node *reply, const cha
     const char *node = aisys_node_get_string(reply, "node");
     const char *role = aisys_node_get_string(reply, "role");
     const char *version = aisys_node_get_string(reply, "version");
-    char buf[CTL_SHOW_QUANTITY_BYTES];
     double ms;
 
     ctl_show_table(ctl->out,
@@ -43,8 +42,11 @@ static void show_head(struct ctl *ctl, const struct aisys_node *reply, const cha
                 ctl_status_color(status) },
             NULL, 1 },
         ctl->color);
-    if (ctl_node_number(reply, "uptime_ms", &ms))
+    if (ctl_node_number(reply, "uptime_ms", &ms)) {
+        char buf[CTL_SHOW_QUANTITY_BYTES];
+
         fprintf(ctl->out, "up %s\n", ctl_show_duration(ms, buf));
+    }
 }
 
 int ctl_health_show(struct ctl *ctl, const struct aisys_node *reply)

@@ -184,7 +184,7 @@ static int parse_option(int argc, char **argv, int *at, FILE *err, struct ctl_op
             }
             value = argv[++*at];
         }
-        return take_option((enum option)i, value, err, ret_options);
+        return take_option((enum option)i, value ? value : "", err, ret_options);
     }
     return unknown_option(word, err);
 }

@@ -203,8 +203,8 @@ int ctl_words_stdin(struct ctl *ctl, FILE *in, struct aisys_node **ret_args)
 {
     struct aisys_diag diag;
     struct aisys_node *root = NULL;
-    const char *text;
-    size_t bytes;
+    const char *text = NULL;
+    size_t bytes = 0;
     int r;
 
     aisys_diag_init(&diag);
