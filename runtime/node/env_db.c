@@ -21,7 +21,8 @@ struct aisys_db {
     struct aisys_sqlite_error error;
     uint64_t op;    /* of opening */
     unsigned holds; /* reads, opening, writes not ended, the turn */
-    bool closing;
+    bool closing;   /* as soon as nothing holds it */
+    bool close_begun;
 };
 
 struct aisys_env_db {
@@ -67,9 +68,9 @@ static void db_close_done(void *arg, int status)
 /* Close it, if that is wanted and nothing needs it any more. */
 static void db_maybe_close(struct aisys_db *db)
 {
-    if (!db->closing || db->holds)
+    if (!db->closing || db->holds || db->close_begun)
         return;
-    db->closing = false; /* once */
+    db->close_begun = true;
     if (db->dbs->loop_closed ||
         aisys_uv_work(db->dbs->uv, db_close_run, db_close_done, db, NULL) < 0)
         db_close_done(db, -ECANCELED);

@@ -640,6 +640,7 @@ int aisys_runtime_open(
     rt->started_ms = aisys_uv_now_ms();
     rt->watchdog_every_ms = aisys_systemd_watchdog_usec() / 2000;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to whoever writes it */
 
     r = runtime_lock(rt, diag);
     if (r == 0)
