@@ -111,6 +111,8 @@ try 64 call vision_processing Analyze image=@"$dir/nothing.png"
 complains 'image: .*nothing.png: No such file'
 try 0 call cache_manager Set namespace=n key=k value=@@home
 says '^done$'
+try 0 call cache_manager Get namespace=n key=k
+says 'value: *@home$'
 try 0 --json call cache_manager Get namespace=n key=k
 says '"value":"QGhvbWU="'
 

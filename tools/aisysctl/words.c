@@ -103,6 +103,10 @@ static int free_value(struct ctl *ctl, const char *key, const char *text, struct
     int r;
 
     *ret_node = NULL;
+    if (!aisys_utf8_valid(text, bytes)) {
+        aisys_diag_add(diag, NULL, key, "UTF-8", "is not UTF-8");
+        return 0;
+    }
     if (text[0] == '@' && text[1] == '@') {
         *ret_node = aisys_node_string(&ctl->arena, text + 1);
     } else if (text[0] != '@') {

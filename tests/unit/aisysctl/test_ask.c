@@ -169,6 +169,27 @@ static void words_are_typed_by_what_the_node_says(void **state)
     assert_non_null(strstr(door.asked[1], "\"args\":{\"all\":\"TRUE\"}"));
 }
 
+static void bytes_are_shown_as_text_where_they_are(void **state)
+{
+    static const struct {
+        const char *base64, *shown;
+    } rows[] = { { "QGhvbWU=", "@home" }, { "/wD+", "/wD+ (base64)" }, { "", "\"\"" },
+        { "Z3LDvG4=", "gr\xc3\xbcn" }, { "G1sybQ==", "G1sybQ== (base64)" }, { "%", "%" } };
+    char actor[] = "cache_manager", method[] = "Get";
+    char *words[] = { actor, method, NULL };
+
+    (void)state;
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        char text[100], want[100];
+        const char *const answers[] = { text, NULL };
+
+        snprintf(text, sizeof(text), "{\"ok\":true,\"result\":{\"value\":\"%s\"}}", rows[i].base64);
+        snprintf(want, sizeof(want), "value: %s\n", rows[i].shown);
+        assert_int_equal(run(answers, words, ctl_call), 0);
+        assert_string_equal(ctl_stage_out(&stage), want);
+    }
+}
+
 static void errors_as_json(void **state)
 {
     static const char *const answers[] = {
@@ -279,6 +300,7 @@ int main(void)
         TEST(answers_and_exit_codes),
         TEST(what_is_no_answer),
         TEST(words_are_typed_by_what_the_node_says),
+        TEST(bytes_are_shown_as_text_where_they_are),
         TEST(errors_as_json),
         TEST(ps_and_health),
         TEST(describe),

@@ -123,6 +123,7 @@ static void refused(void **state)
         { "k=@/nonexistent/\033x",
             "k: /nonexistent/?x: No such file or directory; expected a file" },
         { "k=@/", "k: /: Is a directory" },
+        { "k=\xff", "k: is not UTF-8; expected UTF-8" },
     };
 
     (void)state;
