@@ -112,7 +112,7 @@ enum aisys_send_outcome {
 /* How the end of something begun comes back. */
 struct aisys_then {
     uint64_t token;
-    uint32_t deadline_ms;  /* from now; 0: 5000 */
+    uint32_t deadline_ms;  /* from now; 0: 5000; of an ask at most 600000 */
     uint16_t continuation; /* index into ops->continuations */
     uint8_t priority;      /* enum aisys_priority, of the request and of its end */
 };
@@ -254,7 +254,7 @@ AISYS_API void aisys_stopped(struct aisys_actor *self);
 AISYS_API void aisys_give_up(struct aisys_actor *self, int error, const char *why);
 
 /* A handler of one method: @request is the input message, unpacked and valid by its field options,
- * borrowed until the handler returns. 0: answered, or will be, through @reply. */
+ * borrowed until @reply is completed and the handler has returned. 0: answered, or will be. */
 typedef int (*aisys_method_fn)(struct aisys_actor *self, const void *request, aisys_reply reply);
 
 struct aisys_method {
