@@ -102,12 +102,21 @@ static int sync_next_page(struct aisys_actor *self, struct memory_sync *sync)
     return sync_redis(self, SYNC_PAGE, &command, 1);
 }
 
+/* Answer @i of a batch; sync_strange() saw that it is there, and this stays safe if it did not. */
+static const struct aisys_redis_value *sync_answer(const struct aisys_redis_value *value, size_t i)
+{
+    static const struct aisys_redis_value nothing = { .type = AISYS_REDIS_NIL };
+    const struct aisys_redis_value *answer = aisys_redis_element(value, i);
+
+    return answer != NULL ? answer : &nothing;
+}
+
 static int sync_on_begin(
     struct aisys_actor *self, struct memory_sync *sync, const struct aisys_redis_value *value)
 {
-    const struct aisys_redis_value *dirty = aisys_redis_element(value, 1);
+    const struct aisys_redis_value *dirty = sync_answer(value, 1);
 
-    sync->last = strtoll(aisys_redis_text(aisys_redis_element(value, 0)), NULL, 10);
+    sync->last = strtoll(aisys_redis_text(sync_answer(value, 0)), NULL, 10);
     for (size_t i = 0; i < dirty->element_nr; i++) {
         if (sync_add(self, sync, strtoll(aisys_redis_text(&dirty->elements[i]), NULL, 10)) < 0)
             return -ENOMEM;
@@ -118,7 +127,7 @@ static int sync_on_begin(
 static int sync_on_page(
     struct aisys_actor *self, struct memory_sync *sync, const struct aisys_redis_value *value)
 {
-    const struct aisys_redis_value *ids = aisys_redis_element(value, 0);
+    const struct aisys_redis_value *ids = sync_answer(value, 0);
     const struct aisys_then then = {
         .continuation = MEMORY_ON_SYNC, .token = SYNC_LOCAL, .deadline_ms = STEP_MS
     };
