@@ -208,6 +208,11 @@ static void describe_what_is_known(void **state)
     out = ctl_stage_out(&stage);
     assert_non_null(strstr(out, "\n  takes\n    actor  a string of 1 to 128 bytes, required\n"
                                 "        Name or alias of the actor.\n  gives\n"));
+    ctl_describe_show(&stage.ctl,
+        ctl_stage_json(&stage, "{\"service\":\"aisys.vision.VisionProcessing\"}"), "Analyze");
+    out = ctl_stage_out(&stage);
+    assert_non_null(strstr(out, "\n    image  bytes"));
+    assert_non_null(strstr(out, "\n    want  a list of at most 8, each one of INFO, TEXT, CODES"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
