@@ -56,6 +56,13 @@ static int forget_answer(struct aisys_actor *self, struct memory_work *work)
     return 0;
 }
 
+/* What the stop waited for has ended; nobody needs the rows any more. */
+static void consolidate_stopped(struct aisys_actor *self)
+{
+    memory_heap_give(aisys_self(self));
+    aisys_stopped(self);
+}
+
 static int consolidate_answer(struct aisys_actor *self, struct memory_work *work)
 {
     struct memory_state *m = aisys_state(self);
@@ -72,7 +79,7 @@ static int consolidate_answer(struct aisys_actor *self, struct memory_work *work
         m->consolidating = false;
     memory_work_end(m, work);
     if (was_last)
-        aisys_stopped(self);
+        consolidate_stopped(self);
     return 0;
 }
 
@@ -135,7 +142,7 @@ int memory_on_changed(struct aisys_actor *self, const struct aisys_end *end)
         aisys_log(self, AISYS_WARNING, "memory_consolidate_failed", "why=\"%s\"", end->words);
         memory_work_end(m, work);
         if (m->saving)
-            aisys_stopped(self);
+            consolidate_stopped(self);
         return 0;
     }
     return memory_work_fail(self, work, end->code, "%s%s", end->words,

@@ -153,7 +153,10 @@ complains 'no answer from .* within 50 ms'
 kill -CONT $node
 
 kill $node
-wait $node || fail "the node did not stop well"
+wait $node || {
+    fail "the node did not stop well"
+    cat "$dir/log"
+}
 node=
 try 69 ps
 [ $failed = 0 ]
