@@ -442,6 +442,53 @@ static void test_in_function(void **state)
     }
 }
 
+/* BM25 without lengths: by the weights of the phrases that the caller brings, and of the columns. */
+static void test_rank_function(void **state)
+{
+    static const char *const tables[] = {
+        "CREATE VIRTUAL TABLE page USING fts5(head, body, content='', columnsize=0);"
+        "INSERT INTO page(rowid, head, body) VALUES(1, 'key', 'key key'), (2, '', 'key'), (3, "
+        "'lock', 'x');",
+    };
+    static const double phrases[] = { 2.0, 0.5 };
+    static const struct {
+        const char *match;
+        size_t bytes; /* of the phrases' weights */
+        int64_t id;
+        double score;
+    } rows[] = {
+        { "key OR lock", 16, 1,
+            2.0 * 3.0 * 2.2 / (3.0 + 1.2) }, /* 1.0 in the head, 2 in the body */
+        { "key OR lock", 16, 2, 2.0 * 1.0 * 2.2 / (1.0 + 1.2) },
+        { "key OR lock", 16, 3, 0.5 * 1.0 * 2.2 / (1.0 + 1.2) },
+        { "key OR lock", 8, 3, 0 }, /* a phrase without a weight counts nothing */
+        { "key OR lock", 0, 1, 0 },
+        { "key OR lock", 7, 1, 0 },
+    };
+    struct place *p = *state;
+
+    p->options.migrations = tables;
+    p->options.n_migrations = 1;
+    assert_int_equal(place_open(p), 0);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct aisys_db_value values[] = { aisys_db_text(rows[i].match),
+            aisys_db_blob(phrases, rows[i].bytes), aisys_db_int(rows[i].id) };
+        const struct aisys_db_stmt stmt = { .sql =
+                                                "SELECT aisys_rank(page, ?2, 1.0, 1.0) FROM page "
+                                                "WHERE page MATCH ?1 AND rowid = ?3",
+            .values = values,
+            .n_values = 3 };
+        struct aisys_db_request *r = request_of(AISYS_DB_READ, &stmt, 1);
+        struct aisys_db_rows found;
+
+        assert_int_equal(run(p->db, r), AISYS_OK);
+        aisys_db_rows(&r->result, 0, &found);
+        assert_true(aisys_db_next(&found));
+        assert_float_equal(aisys_db_column_real(&found, 0), rows[i].score, 1e-9);
+        aisys_db_request_free(r);
+    }
+}
+
 /* ---- Groups --------------------------------------------------------------------------------- */
 
 static void test_a_failing_list_fails_alone(void **state)
@@ -722,6 +769,7 @@ int main(void)
         CASE(test_result_too_large),
         CASE(test_deadlines),
         CASE(test_in_function),
+        CASE(test_rank_function),
         CASE(test_a_failing_list_fails_alone),
         CASE(test_queue_is_bounded),
         CASE(test_many_threads),
