@@ -170,15 +170,25 @@ bool memory_store_done(const struct aisys_db_result *result)
 
 /* ---- Load ----------------------------------------------------------------------------------- */
 
-void memory_list_load(struct memory_list *list, int64_t after, unsigned limit)
+#define ROW_COLUMNS                                                                                \
+    "r.id, r.kind, r.tier, r.tier_ms, r.event_ms, r.expires_ms, r.importance, r.simhash, "         \
+    "r.normal, "                                                                                   \
+    "r.session, r.hits, r.used_ms, r.superseded_by, r.tags, r.vector"
+
+const char memory_sql_vector[] = "UPDATE memory_row SET vector = ?2 WHERE id = ?1";
+const char memory_sql_embedder[] = "INSERT INTO memory_meta(name, value) VALUES('embedder', ?1) "
+                                   "ON CONFLICT DO UPDATE SET value = excluded.value";
+
+void memory_list_load(struct memory_list *list, int64_t after, unsigned limit, bool texts)
 {
     list->n = list->n_values = 0;
     memory_list_add(list, 0,
-        "SELECT id, kind, tier, tier_ms, event_ms, expires_ms, importance, simhash, normal, "
-        "session, hits, "
-        "used_ms, superseded_by, tags, vector FROM memory_row WHERE id > ?1 ORDER BY id LIMIT ?2",
+        texts ? "SELECT " ROW_COLUMNS ", m.text FROM memory_row r JOIN memory m ON m.id = r.id "
+                "WHERE r.id > ?1 ORDER BY r.id LIMIT ?2"
+              : "SELECT " ROW_COLUMNS " FROM memory_row r WHERE r.id > ?1 ORDER BY r.id LIMIT ?2",
         2, aisys_db_int(after), aisys_db_int(limit));
     memory_list_add(list, 0, "SELECT seq FROM sqlite_sequence WHERE name = 'memory'", 0);
+    memory_list_add(list, 0, "SELECT value FROM memory_meta WHERE name = 'embedder'", 0);
 }
 
 /* The hashes of tags that each end in a line feed. */

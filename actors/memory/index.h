@@ -6,6 +6,7 @@
  *                   the one after it in its session, and of its date. Holds no text of its own
  *     memory_link   relations between records
  *     memory_request  answers already given, by request id
+ *     memory_meta     by which embedder the vectors were made
  *
  * A function here only fills a list; whoever calls runs it (aisys/db.h). Everything that a list points to
  * must live until it was handed over.
@@ -60,11 +61,17 @@ bool memory_store_done(const struct aisys_db_result *result);
 void memory_list_store(struct memory_list *list, const struct memory_record *record, char *date);
 
 /* Rows with id > @after, ascending, at most @limit; memory_row_read() takes them apart. The second
- * statement returns the greatest id ever given. */
-void memory_list_load(struct memory_list *list, int64_t after, unsigned limit);
+ * statement returns the greatest id ever given, the third the name of the embedder that made the vectors.
+ * With @texts there is one more column, MEMORY_ROW_TEXT. */
+#define MEMORY_ROW_TEXT 15
+void memory_list_load(struct memory_list *list, int64_t after, unsigned limit, bool texts);
 /* @ret_tags has room for MEMORY_TAGS_MAX. False: a row that cannot be right (damaged). */
 bool memory_row_read(const struct aisys_db_rows *rows, struct memory_row *ret_row,
     uint64_t *ret_tags, int8_t *ret_vector);
+
+/* Statements for vectors made by another embedder; the last one of all says by which. */
+extern const char memory_sql_vector[];   /* id, vector */
+extern const char memory_sql_embedder[]; /* name */
 
 /* How many records each of @n words is in: returns (word, records); a word that is in none is missing. */
 void memory_list_counts(struct memory_list *list, const char *const *words, unsigned n);

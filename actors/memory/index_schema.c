@@ -38,6 +38,9 @@ const char *const memory_migrations[] = {
     "            ORDER BY p.id LIMIT 1), ''),"
     "    m.date"
     "  FROM memory m;",
+    /* 2: which embedder made the vectors */
+    "CREATE TABLE memory_meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO memory_meta(name, value) VALUES('embedder', 'lexical-1');",
 };
 
 const unsigned memory_n_migrations = sizeof(memory_migrations) / sizeof(memory_migrations[0]);

@@ -16,22 +16,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOAD_ROWS 1000 /* read at once: a millisecond of the loop */
-#define HOUR_MS   3600000.0
+#define HOUR_MS 3600000.0
 
 #define LOOK_EVERY_MS 500 /* while Redis is away */
 
 /* ---- Start ----------------------------------------------------------------------------------- */
-
-static int memory_load(struct aisys_actor *self)
-{
-    struct memory_state *m = aisys_state(self);
-    struct memory_list list;
-    const struct aisys_then then = { .continuation = MEMORY_ON_LOAD, .deadline_ms = 60000 };
-
-    memory_list_load(&list, m->loaded, LOAD_ROWS);
-    return aisys_db_exec(self, m->db, AISYS_DB_READ, list.stmts, list.n, then) == 0 ? 0 : -ENOMEM;
-}
 
 static int memory_start(struct aisys_actor *self, const void *config_message)
 {
@@ -126,8 +115,9 @@ int memory_synced(struct aisys_actor *self, int64_t last, const char *why)
         memory_went_away(self, why);
     return m->ready ? 0 : memory_load(self);
 }
-static int memory_loaded(struct aisys_actor *self, struct memory_state *m)
+int memory_loaded(struct aisys_actor *self)
 {
+    struct memory_state *m = aisys_state(self);
     int rc = 0;
 
     if (m->consolidate_every_s != 0)
@@ -137,40 +127,6 @@ static int memory_loaded(struct aisys_actor *self, struct memory_state *m)
     aisys_log(self, AISYS_INFO, "memory_loaded", "memories=%u", memory_rows_living(m->heap->rows));
     aisys_ready(self);
     return rc == 0 ? 0 : -ENOMEM;
-}
-
-static int memory_on_load(struct aisys_actor *self, const struct aisys_end *end)
-{
-    struct memory_state *m = aisys_state(self);
-    struct aisys_db_rows rows;
-    unsigned n = 0;
-    int64_t last;
-
-    if (end->code != AISYS_OK) {
-        aisys_give_up(self, -EIO, end->words);
-        return 0;
-    }
-    aisys_db_rows(end->result, 1, &rows);
-    last = aisys_db_next(&rows) ? aisys_db_column_int(&rows, 0) : 0;
-    m->next_id = last + 1 > m->next_id ? last + 1 : m->next_id;
-    aisys_db_rows(end->result, 0, &rows);
-    for (; aisys_db_next(&rows); n++) {
-        uint64_t tags[MEMORY_TAGS_MAX];
-        int8_t vector[MEMORY_VECTOR_BYTES];
-        struct memory_row row;
-        int64_t slot;
-
-        if (!memory_row_read(&rows, &row, tags, vector)) {
-            aisys_give_up(
-                self, -EIO, "the database holds a row that cannot be right: restore a backup");
-            return 0;
-        }
-        slot = memory_rows_append(m->heap->rows, &row, tags, vector);
-        if (slot < 0)
-            return (int)slot;
-        m->loaded = row.id;
-    }
-    return n == LOAD_ROWS ? memory_load(self) : memory_loaded(self, m);
 }
 
 /* ---- Stop ------------------------------------------------------------------------------------ */
@@ -249,6 +205,7 @@ static const struct aisys_method memory_methods[] = {
 static const struct aisys_continuation memory_continuations[] = {
     [MEMORY_ON_OPEN] = { "on_open", memory_on_open, NULL },
     [MEMORY_ON_LOAD] = { "on_load", memory_on_load, NULL },
+    [MEMORY_ON_EMBEDDED] = { "on_embedded", memory_on_embedded, NULL },
     [MEMORY_ON_PREPARED] = { "on_prepared", memory_on_prepared, NULL },
     [MEMORY_ON_STORED] = { "on_stored", memory_on_stored, NULL },
     [MEMORY_ON_RELATED] = { "on_related", memory_on_related, NULL },

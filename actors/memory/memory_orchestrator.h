@@ -1,6 +1,7 @@
 /* Inside of the actor memory_orchestrator: its state, and what its parts ask of each other.
  *
  *     memory_orchestrator.c   life: open, load, health, Stats
+ *     memory_load.c           the rows from the database into memory
  *     memory_change.c         Store, Supersede, Relate
  *     memory_forget.c         Forget, Consolidate
  *     memory_find.c           Get, Search
@@ -30,6 +31,7 @@ extern const struct aisys_actor_ops aisys_memory_orchestrator_ops;
 enum memory_continuation {
     MEMORY_ON_OPEN,
     MEMORY_ON_LOAD,
+    MEMORY_ON_EMBEDDED,
     MEMORY_ON_PREPARED,
     MEMORY_ON_STORED,
     MEMORY_ON_RELATED,
@@ -143,6 +145,8 @@ struct memory_state {
     struct memory_count *counts; /* actor's account */
     int64_t next_id;
     int64_t loaded; /* greatest id loaded so far */
+    bool re_embeds; /* the vectors on the disk are another embedder's */
+    bool load_ends; /* the last rows were read */
     struct memory_half_lives half_lives;
     struct memory_rank_params params;
     uint32_t memories_max;
@@ -196,6 +200,14 @@ int memory_index_change(struct aisys_actor *self, struct memory_work *work);
 /* The part of a CHANGE that comes next: ids to be forgotten, then rows to be saved. 0: none is left. */
 uint32_t memory_next_ids(const struct memory_work *work);
 uint32_t memory_next_slots(const struct memory_work *work);
+
+/* ---- memory_load.c -------------------------------------------------------------------------- */
+
+/* Read the rows, then call memory_loaded(). 0 or a negative errno. */
+int memory_load(struct aisys_actor *self);
+
+/* In memory_orchestrator.c: the rows are there. */
+int memory_loaded(struct aisys_actor *self);
 
 /* ---- memory_sync.c -------------------------------------------------------------------------- */
 
@@ -262,6 +274,8 @@ int memory_consolidate(struct aisys_actor *self, const void *request, aisys_repl
 int memory_get(struct aisys_actor *self, const void *request, aisys_reply reply);
 int memory_search(struct aisys_actor *self, const void *request, aisys_reply reply);
 
+int memory_on_load(struct aisys_actor *self, const struct aisys_end *end);
+int memory_on_embedded(struct aisys_actor *self, const struct aisys_end *end);
 int memory_on_prepared(struct aisys_actor *self, const struct aisys_end *end);
 int memory_on_stored(struct aisys_actor *self, const struct aisys_end *end);
 int memory_on_related(struct aisys_actor *self, const struct aisys_end *end);

@@ -51,7 +51,7 @@ static void engine_load(struct memory_engine *engine)
         struct aisys_db_rows rows;
         struct aisys_db_request *r;
 
-        memory_list_load(&list, after, 1000);
+        memory_list_load(&list, after, 1000, false);
         r = memory_engine_run(engine, AISYS_DB_READ, &list);
         aisys_db_rows(&r->result, 0, &rows);
         for (n = 0; aisys_db_next(&rows); n++) {

@@ -7,6 +7,8 @@
 #include "actor_stage.h"
 #include "aisys/memory.pb-c.h"
 #include "fake_db.h"
+#include "core/db_pack.h"
+#include "port/sqlite_port.h"
 #include "memory/memory_orchestrator.h"
 
 #define DAY_MS 86400000
@@ -387,6 +389,55 @@ static void test_relations(void **state)
     assert_int_equal(call("Relate", &r.base), AISYS_INVALID_ARGUMENT);
 }
 
+static void on_disk_done(struct aisys_db_request *request)
+{
+    request->token = 1;
+}
+
+static void on_disk(const char *sql)
+{
+    char path[128];
+    const struct aisys_db_options options = {
+        .path = path, .migrations = memory_migrations, .n_migrations = memory_n_migrations
+    };
+    const struct aisys_db_stmt stmt = { .sql = sql };
+    struct aisys_sqlite_error error;
+    struct aisys_db_request *request;
+    struct aisys_sqlite *file;
+
+    snprintf(path, sizeof(path), "%s/memory.db", db.dir);
+    assert_int_equal(aisys_sqlite_open(&options, &file, &error), 0);
+    assert_int_equal(aisys_db_request_new(AISYS_DB_WRITE, &stmt, 1, &request), 0);
+    request->done = on_disk_done;
+    aisys_sqlite_submit(file, request);
+    assert_false(aisys_sqlite_turn(file));
+    assert_int_equal(request->result.code, AISYS_OK);
+    aisys_db_request_free(request);
+    aisys_sqlite_close(file);
+}
+
+/* Vectors of another embedder are made again from the texts, once. */
+static void test_vectors_are_made_again(void **state)
+{
+    Aisys__Memory__SearchRequest r = AISYS__MEMORY__SEARCH_REQUEST__INIT;
+    char text[32];
+
+    (void)state;
+    r.has_mode = true;
+    r.mode = AISYS__MEMORY__SEARCH_REQUEST__MODE__VECTOR;
+    for (unsigned i = 1; i <= 250; i++) {
+        snprintf(text, sizeof(text), "number %u", i);
+        store(i == 222 ? "wonderful umbrella" : text);
+    }
+    on_disk("UPDATE memory_meta SET value = 'another'");
+    on_disk("UPDATE memory_row SET vector = zeroblob(256)");
+    for (unsigned round = 0; round < 2; round++) {
+        reopen();
+        assert_int_equal(strstr(stage.fake.log, "made_again") != NULL, round == 0);
+        assert_string_equal(search_full(&r, "umbrela"), "222");
+    }
+}
+
 /* ---- Forget and Consolidate ------------------------------------------------------------------ */
 
 static void test_forget(void **state)
@@ -617,6 +668,7 @@ int main(void)
         CASE(test_superseded_stays_readable),
         CASE(test_filters),
         CASE(test_relations),
+        CASE(test_vectors_are_made_again),
         CASE(test_forget),
         CASE(test_consolidate),
         CASE(test_expired_is_gone_at_once),
