@@ -188,7 +188,8 @@ struct aisys_node_facts {
 
     /* The whole configuration as --print-config writes it, handed to @put piece by piece. 0, a negative
      * errno, or what @put returned when that was not 0. */
-    int (*config)(void *ctx, int (*put)(void *put_ctx, const char *text, size_t bytes), void *put_ctx);
+    int (*config)(
+        void *ctx, int (*put)(void *put_ctx, const char *text, size_t bytes), void *put_ctx);
 };
 
 /* Never NULL; in a core that was told nothing all is empty. */
