@@ -133,9 +133,13 @@ enum mark { MARK_NONE, MARK_OPEN, MARK_DONE };
 /* Put @word in front of what @at points to, if there is room from @begin. */
 static char *order_put_before(char *at, const char *begin, const char *word)
 {
-    const size_t bytes = strlen(word);
+    size_t bytes = strlen(word);
 
-    return bytes <= (size_t)(at - begin) ? memcpy(at - bytes, word, bytes) : at;
+    if (bytes > (size_t)(at - begin))
+        return at;
+    while (bytes > 0)
+        *--at = word[--bytes];
+    return at;
 }
 
 /* The cycle that closes where @from depends on @actor, whole: "a -> b -> a". */

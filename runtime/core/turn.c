@@ -394,7 +394,7 @@ static void turn_run(struct aisys_core *core)
 {
     jmp_buf unwind;
 
-    core->unwind = &unwind;
+    core->unwind = &unwind; /* cppcheck-suppress autoVariables ; gone when this returns */
     core->turn_look = core->turn_began;
     if (setjmp(unwind))
         unwound(core);
@@ -407,6 +407,7 @@ static void turn_run(struct aisys_core *core)
         actor->runnable = false;
         core->turn_look = activate(core, actor, core->turn_look);
     }
+    core->unwind = NULL;
 }
 
 bool aisys_core_turn(struct aisys_core *core)
