@@ -125,7 +125,6 @@ int memory_on_changed(struct aisys_actor *self, const struct aisys_end *end)
 {
     struct memory_state *m = aisys_state(self);
     struct memory_work *work = memory_work_find(m, end->token);
-    const bool own = work != NULL && work->reply == 0;
 
     memory_note(m, end);
     if (work == NULL)
@@ -137,14 +136,6 @@ int memory_on_changed(struct aisys_actor *self, const struct aisys_end *end)
     }
     for (uint32_t i = work->slots_done; i < work->n_slots; i++) /* the next round saves them */
         memory_rows_at(m->heap->rows, work->slots[i])->flags |= MEMORY_ROW_USED;
-    if (own) {
-        m->consolidating = false;
-        aisys_log(self, AISYS_WARNING, "memory_consolidate_failed", "why=\"%s\"", end->words);
-        memory_work_end(m, work);
-        if (m->saving)
-            consolidate_stopped(self);
-        return 0;
-    }
     return memory_work_fail(self, work, end->code, "%s%s", end->words,
         work->ids_done > 0 ? " (some were forgotten before that)" : "");
 }
@@ -312,9 +303,11 @@ int memory_consolidate_begin(struct aisys_actor *self, bool last)
         return AISYS_SEND_GONE; /* nothing to do */
     }
     m->consolidating = true;
-    m->saving = last;
     change_step(self, work);
-    return m->consolidating ? 0 : AISYS_SEND_FULL;
+    if (!m->consolidating)
+        return AISYS_SEND_FULL;
+    m->saving = last;
+    return 0;
 }
 
 int memory_on_timer(struct aisys_actor *self, const struct aisys_end *end)

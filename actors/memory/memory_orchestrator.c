@@ -136,6 +136,7 @@ static int memory_stop(struct aisys_actor *self, enum aisys_stop why)
     struct memory_state *m = aisys_state(self);
 
     (void)why;
+    m->stopping = true;
     if (m->ready && memory_consolidate_begin(self, true) == 0)
         return AISYS_PENDING;
     memory_heap_give(aisys_self(self));

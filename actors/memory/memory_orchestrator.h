@@ -156,6 +156,7 @@ struct memory_state {
     uint32_t consolidate_every_s;
     bool ready;
     bool away;   /* Redis is not there, or the index was not compared with it since */
+    bool stopping;
     bool saving; /* stop() waits for the last save */
     bool consolidating;
     char trouble[160]; /* what the database said last; "" when it was well */
@@ -181,6 +182,9 @@ int memory_work_fail(struct aisys_actor *self, struct memory_work *work, int cod
 
 /* As above for a step that could not begin: @rc is what aisys_db_exec() or aisys_job() returned. */
 int memory_work_refused(struct aisys_actor *self, struct memory_work *work, int rc);
+
+/* What stop() waited for has ended: release all and say so. The last thing that a handler does. */
+void memory_stop_now(struct aisys_actor *self);
 
 /* Run @list for @work; on a refusal the work has failed. 0, or not 0 when the work is gone. */
 int memory_run(struct aisys_actor *self, struct memory_work *work, enum aisys_db_mode mode,

@@ -71,6 +71,9 @@ struct memory_heap *memory_heap_take(struct aisys_id owner)
     return NULL;
 }
 
+#define OWN_MS  60000 /* what nobody waits for */
+#define STOP_MS 2000  /* but for stop() */
+
 /* ---- Work ------------------------------------------------------------------------------------ */
 
 /* A token is the index in the lower half and, above it, how often that place was used. */
@@ -127,17 +130,41 @@ void memory_work_end(struct memory_state *m, struct memory_work *work)
 struct aisys_then memory_then(
     struct aisys_actor *self, const struct memory_work *work, unsigned continuation)
 {
-    const uint32_t left = work->reply != 0 ? aisys_reply_remaining_ms(self, work->reply) : 60000;
+    const struct memory_state *m = aisys_state(self);
+    const uint32_t left = work->reply != 0 ? aisys_reply_remaining_ms(self, work->reply)
+                          : m->stopping    ? STOP_MS
+                                           : OWN_MS;
 
     return (struct aisys_then){
         .token = work->token, .deadline_ms = left, .continuation = (uint16_t)continuation
     };
 }
 
+void memory_stop_now(struct aisys_actor *self)
+{
+    memory_heap_give(aisys_self(self));
+    aisys_stopped(self);
+}
+
+/* End @work; when nobody asked for it, whoever waits for its end goes on. */
+static void memory_work_end_own(
+    struct aisys_actor *self, struct memory_work *work, const char *words)
+{
+    struct memory_state *m = aisys_state(self);
+    const bool own = work->reply == 0 && work->consolidates;
+
+    memory_work_end(m, work);
+    if (!own)
+        return;
+    m->consolidating = false;
+    aisys_log(self, AISYS_WARNING, "memory_consolidate_failed", "why=\"%s\"", words);
+    if (m->saving)
+        memory_stop_now(self);
+}
+
 int memory_work_fail(
     struct aisys_actor *self, struct memory_work *work, int code, const char *format, ...)
 {
-    struct memory_state *m = aisys_state(self);
     char words[256];
     va_list args;
 
@@ -146,9 +173,7 @@ int memory_work_fail(
     va_end(args);
     if (work->reply != 0)
         aisys_fail(self, work->reply, (enum aisys_code)code, "%s", words);
-    else if (work->consolidates)
-        m->consolidating = false;
-    memory_work_end(m, work);
+    memory_work_end_own(self, work, words);
     return 0;
 }
 

@@ -317,6 +317,19 @@ static void test_redis_is_away_at_the_start(void **state)
     assert_int_equal(h.status, AISYS_DEGRADED);
 }
 
+/* A silent Redis does not keep the actor from stopping: what was used is not saved, that is all. */
+static void test_stops_though_redis_is_silent(void **state)
+{
+    (void)state;
+    fill();
+    check(); /* there is something to save */
+    redis_server_pause(&server);
+    aisys_core_stop(world.stage.core);
+    while (aisys_core_state(world.stage.core) != AISYS_CORE_STOPPED)
+        turn();
+    redis_server_resume(&server);
+}
+
 int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -327,6 +340,7 @@ int main(void)
         CASE(test_redis_goes_and_comes_back),
         CASE(test_redis_is_silent_for_a_while),
         CASE(test_redis_is_away_at_the_start),
+        CASE(test_stops_though_redis_is_silent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
