@@ -175,8 +175,8 @@ void aisys_dead_letter_add(struct aisys_core *core, struct aisys_id from, struct
         .type = type,
         .bytes = bytes,
         .kind = kind };
-    if (actor && actor->name)
-        strncpy(letter->to_name, actor->name, sizeof(letter->to_name) - 1);
+    if (actor && actor_name(actor))
+        strncpy(letter->to_name, actor_name(actor), sizeof(letter->to_name) - 1);
 }
 
 void aisys_dead_message(
@@ -227,7 +227,7 @@ static void info_fill(const struct aisys_actor *actor, struct aisys_actor_info *
 
     *info = (struct aisys_actor_info){
         .id = actor_id(actor),
-        .name = actor->name ? actor->name : "",
+        .name = supervised ? supervised->name : "",
         .alias = supervised && supervised->alias ? supervised->alias : "",
         .ops = actor->class->ops,
         .config = actor->config,

@@ -34,7 +34,7 @@ struct aisys_id aisys_self(const struct aisys_actor *self)
 
 const char *aisys_name(const struct aisys_actor *self)
 {
-    return self->name ? self->name : "";
+    return self->supervised ? self->supervised->name : "";
 }
 
 struct aisys_actor *aisys_core_actor(const struct aisys_core *core, struct aisys_id id)
@@ -57,6 +57,7 @@ static void supervised_free(struct aisys_core *core, struct supervised *supervis
         core_release(core, *depend);
     core_release(core, supervised->depends);
     core_release(core, supervised->alias);
+    core_release(core, supervised->name);
     core_release(core, supervised);
 }
 
@@ -73,6 +74,9 @@ static struct supervised *supervised_new(
     supervised->hidden = options->hidden;
     supervised->never_restart = options->never_restart;
     supervised->restart_timer.expired = restart_due;
+    supervised->name = aisys_core_strdup(core, options->name);
+    if (!supervised->name)
+        goto fail;
     while (options->depends && options->depends[n])
         n++;
     supervised->depends = core_calloc(core, (n + 1) * sizeof(*supervised->depends));
@@ -98,21 +102,17 @@ fail:
 static int actor_give_name(struct aisys_actor *actor, const struct aisys_actor_options *options)
 {
     struct aisys_core *core = actor->core;
-    struct supervised *supervised;
-    int r = -ENOMEM;
+    struct supervised *supervised = supervised_new(core, options);
+    int r;
 
-    actor->name = aisys_core_strdup(core, options->name);
-    if (!actor->name)
-        return -ENOMEM;
-    supervised = actor->supervised = supervised_new(core, options);
     if (!supervised)
-        goto fail;
-    r = aisys_names_add(core, actor->name, actor->slot);
+        return -ENOMEM;
+    r = aisys_names_add(core, supervised->name, actor->slot);
     if (r < 0)
         goto fail;
     r = supervised->alias ? aisys_names_add(core, supervised->alias, actor->slot) : 0;
     if (r < 0) {
-        aisys_names_remove(core, actor->name);
+        aisys_names_remove(core, supervised->name);
         goto fail;
     }
     supervised->prev = core->last;
@@ -121,13 +121,11 @@ static int actor_give_name(struct aisys_actor *actor, const struct aisys_actor_o
     else
         core->first = actor;
     core->last = actor;
+    actor->supervised = supervised;
     return 0;
 
 fail:
     supervised_free(core, supervised);
-    core_release(core, actor->name);
-    actor->supervised = NULL;
-    actor->name = NULL;
     return r;
 }
 
@@ -139,7 +137,7 @@ static void actor_take_name(struct aisys_actor *actor)
     if (!supervised)
         return;
     aisys_wheel_disarm(&core->wheel, &supervised->restart_timer);
-    aisys_names_remove(core, actor->name);
+    aisys_names_remove(core, supervised->name);
     if (supervised->alias)
         aisys_names_remove(core, supervised->alias);
     if (supervised->prev)
@@ -151,9 +149,7 @@ static void actor_take_name(struct aisys_actor *actor)
     else
         core->last = supervised->prev;
     supervised_free(core, supervised);
-    core_release(core, actor->name);
     actor->supervised = NULL;
-    actor->name = NULL;
 }
 
 void aisys_actor_begin_start(struct aisys_actor *actor)
@@ -382,7 +378,7 @@ static void actor_is_down(struct aisys_actor *actor)
         "restarts=%u within_ms=%u last_failure=\"%s\" action=\"mend the cause, then aisysctl call "
         "orchestrator Restart actor=%s\"",
         (unsigned)actor->core->restarts_max, (unsigned)actor->core->restarts_ms,
-        actor->supervised->last_failure, actor->name);
+        actor->supervised->last_failure, actor->supervised->name);
     actor->life = LIFE_DOWN;
     actor_bury_mailbox(actor, "the actor is down");
 }

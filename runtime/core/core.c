@@ -150,10 +150,10 @@ static void order_say_cycle(
     char *at = words + sizeof(words) - 1;
 
     *at = '\0';
-    at = order_put_before(at, words, actor->name);
+    at = order_put_before(at, words, actor_name(actor));
     for (const struct aisys_actor *step = from;; step = step->supervised->came_from) {
         at = order_put_before(at, words, " -> ");
-        at = order_put_before(at, words, step->name);
+        at = order_put_before(at, words, actor_name(step));
         if (step == actor)
             break;
     }
@@ -188,7 +188,7 @@ static bool order_visit(struct aisys_core *core, struct aisys_actor *actor, stru
         }
         supervised->visited++;
         if (!other) {
-            aisys_diag_add(diag, NULL, actor->name, "the name of an actor of this role",
+            aisys_diag_add(diag, NULL, actor_name(actor), "the name of an actor of this role",
                 "depends on %s, which does not exist", depend);
             good = false;
         } else if (other->supervised->mark == MARK_OPEN) {
@@ -305,7 +305,7 @@ static void not_drained(const struct aisys_actor *actor,
     aisys_core_info(actor->core, actor_id(actor), &info);
     snprintf(words, sizeof(words), "state=%s messages=%u answers_owed=%u open=%u", info.state,
         (unsigned)info.accounts.queued, (unsigned)info.open_replies, (unsigned)info.open_ops);
-    report(ctx, actor->name, words);
+    report(ctx, actor_name(actor), words);
 }
 
 void aisys_core_stop_now(struct aisys_core *core,
@@ -358,7 +358,7 @@ static void core_log_words(const struct aisys_core *core, const struct aisys_act
     char words[LOG_WORDS_MAX];
 
     vsnprintf(words, sizeof(words), format, ap);
-    core->env->log(core->env->ctx, level, actor ? actor->name : NULL, event, words);
+    core->env->log(core->env->ctx, level, actor ? actor_name(actor) : NULL, event, words);
 }
 
 void aisys_core_log(const struct aisys_core *core, const struct aisys_actor *actor,

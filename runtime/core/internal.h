@@ -208,6 +208,7 @@ enum fate { FATE_NONE, FATE_GAVE_UP, FATE_KILLED };
 /* What only named actors need. */
 struct supervised {
     struct aisys_actor *next, *prev;     /* named actors in the order they were added */
+    char *name; /* owned */
     char **depends;                      /* owned; NULL ends */
     char *alias;                         /* owned or NULL */
     uint64_t failures_ms[RESTARTS_KEPT]; /* a ring */
@@ -259,12 +260,17 @@ struct aisys_actor {
     uint64_t memory_bytes;
     uint64_t memory_peak_bytes;
     uint64_t memory_bytes_max;
-    char *name; /* owned or NULL */
     const ProtobufCMessage *config;
     struct supervised *supervised; /* owned; NULL: anonymous */
     struct measured *measured;     /* owned; NULL: nothing sampled yet */
 };
-_Static_assert(sizeof(struct aisys_actor) <= 320, "an idle actor is small");
+_Static_assert(sizeof(struct aisys_actor) <= 248, "an idle actor is small");
+
+/* NULL: it is anonymous. */
+static inline const char *actor_name(const struct aisys_actor *actor)
+{
+    return actor->supervised ? actor->supervised->name : NULL;
+}
 
 static inline bool actor_takes_messages(const struct aisys_actor *actor)
 {

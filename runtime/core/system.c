@@ -47,7 +47,7 @@ const char *aisys_system_suggest(const struct aisys_actor *self, const char *nam
          actor = actor->supervised->next) {
         if (actor->supervised->hidden)
             continue;
-        aisys_suggest_offer(&suggest, actor->name);
+        aisys_suggest_offer(&suggest, actor_name(actor));
         if (actor->supervised->alias)
             aisys_suggest_offer(&suggest, actor->supervised->alias);
     }

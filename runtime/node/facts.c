@@ -10,6 +10,7 @@
 #include <aisys/exposition.h>
 #include <aisys/system.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -126,6 +127,21 @@ static void facts_metrics(void *ctx, struct aisys_exposition *page)
     aisys_env_redis_metrics(facts->redis, page);
 }
 
+/* A door that is open works; what it turned away is in the metrics. */
+static void facts_checks(
+    void *ctx, void (*each)(void *each_ctx, const struct aisys_node_check *check), void *each_ctx)
+{
+    const struct aisys_facts *facts = ctx;
+    char port[64];
+
+    if (!facts->doors || !facts->http)
+        return;
+    snprintf(port, sizeof(port), "port %u", (unsigned)aisys_http_doors_port(facts->http));
+    each(each_ctx, &(struct aisys_node_check){
+                       "Request Door", AISYS_HEALTHY, aisys_doors_request_url(facts->doors) });
+    each(each_ctx, &(struct aisys_node_check){ "HTTP", AISYS_HEALTHY, port });
+}
+
 /* ---- Words -------------------------------------------------------------------------------------- */
 
 static const char *facts_comment(void *ctx, const char *full_name)
@@ -193,6 +209,7 @@ int aisys_facts_open(const struct aisys_config *config, struct aisys_uv *uv,
         .started_ms = aisys_uv_now_ms(),
         .pid = (uint32_t)getpid(),
         .process = facts_process,
+        .checks = facts_checks,
         .metrics = facts_metrics,
         .comment = facts_comment,
         .module = facts_module,

@@ -63,7 +63,7 @@ int aisys_log_open(const struct aisys_log_options *options, struct aisys_log **r
     log->json = options->json;
     log->file_bytes_max = options->file_bytes_max;
     log->file_keep = options->file_keep;
-    log->journal = options->console && aisys_systemd_stderr_is_journal();
+    log->journal = options->console && options->journal && aisys_systemd_stderr_is_journal();
     log->node = strdup(options->node);
     if (!log->node)
         goto fail;

@@ -413,6 +413,7 @@ static int runtime_open_log(struct aisys_runtime *rt, struct aisys_diag *diag)
         .level = rt->config->system->debug ? AISYS_DEBUG : (enum aisys_log_level)logging->level,
         .console = logging->console_output,
         .json = logging->format == AISYS__LOGGING_CONFIG__FORMAT__json,
+        .journal = logging->journal,
         .file = logging->file,
         .file_bytes_max = logging->file_max_bytes,
         .file_keep = logging->file_keep,
