@@ -66,8 +66,8 @@ static void core_kill_all(struct aisys_core *core)
         if (actor->life != LIFE_FREE)
             aisys_actor_kill(actor);
     }
-    while (
-        core->run_head) { /* those that were to run are given back when they are taken from there */
+    /* Those that were to run are given back when they are taken from there. */
+    while (core->run_head) {
         struct aisys_actor *actor = core->run_head;
 
         core->run_head = actor->run_next;
