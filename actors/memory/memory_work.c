@@ -49,6 +49,16 @@ void memory_heap_give(struct aisys_id owner)
     }
 }
 
+/* The module goes, at the end of the process: what the last ones left goes with it. */
+__attribute__((destructor)) static void memory_heap_give_all(void)
+{
+    for (unsigned i = 0; i < HEAPS_MAX; i++) {
+        if (memory_kept[i].heap != NULL)
+            heap_free(memory_kept[i].heap);
+        memory_kept[i].heap = NULL;
+    }
+}
+
 struct memory_heap *memory_heap_take(struct aisys_id owner)
 {
     struct memory_heap *heap;

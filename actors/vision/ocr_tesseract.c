@@ -138,13 +138,15 @@ static pthread_mutex_t ocr_open_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static TessBaseAPI *ocr_new_tesseract(const char *dir, const char *languages)
 {
+    static bool quiet; /* one name for all instances, which others may be reading: it is set once */
     TessBaseAPI *tesseract;
     int r;
 
     pthread_mutex_lock(&ocr_open_lock);
     setMsgSeverity(L_SEVERITY_NONE);
     tesseract = TessBaseAPICreate();
-    TessBaseAPISetVariable(tesseract, "debug_file", "/dev/null");
+    if (!quiet)
+        quiet = TessBaseAPISetVariable(tesseract, "debug_file", "/dev/null");
     r = TessBaseAPIInit2(tesseract, dir, languages, OEM_DEFAULT);
     pthread_mutex_unlock(&ocr_open_lock);
     if (r == 0)
