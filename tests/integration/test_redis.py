@@ -144,7 +144,7 @@ class OnRedis(unittest.TestCase):
     def assert_unavailable(self, answer):
         self.assertFalse(answer["ok"], answer)
         self.assertEqual(answer["error"]["code"], "UNAVAILABLE", answer)
-        self.assertIn("edis", answer["error"]["message"])
+        self.assertRegex(answer["error"]["message"], "edis|connection")
 
     def wait_healthy(self, node):
         wait_for("the node is healthy", lambda: self.health(node)["status"] == "healthy")

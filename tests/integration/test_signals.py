@@ -22,7 +22,7 @@ def vision_stats(node):
 
 
 def wait_busy(node):
-    wait_for("a picture is being read", lambda: vision_stats(node)["readers_busy"] > 0)
+    wait_for("a picture is at work", lambda: vision_stats(node)["open"] > 0)
 
 
 def wait_taken(node, n):
@@ -136,7 +136,7 @@ class Log(unittest.TestCase):
 
     def test_hangup_opens_the_file_anew(self):
         with Node("--set", "logging.file=" + self.path) as node:
-            self.assertIn(" ready ", self.read(self.path))
+            wait_for("the file has it", lambda: " ready " in self.read(self.path))
             os.rename(self.path, self.path + ".1")
             node.send(signal.SIGHUP)
             node.wait_line("log_reopened")
@@ -144,7 +144,7 @@ class Log(unittest.TestCase):
             self.assertNotIn("log_reopened", self.read(self.path + ".1"))
             self.assertEqual(node.health_check(), "healthy")
             self.assertEqual(node.stop(), 0)
-            self.assertIn("stopped", self.read(self.path))
+            wait_for("the file has it", lambda: "stopped" in self.read(self.path))
 
     def test_hangup_without_a_place_for_the_file(self):
         """The old one goes on, and the log says why."""

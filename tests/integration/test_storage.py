@@ -253,6 +253,40 @@ class Storage(unittest.TestCase):
         os.chmod(self.scratch.path, 0o500)
         self.assert_left_alone("memory.db")
 
+    # ---- A database that others lock, a disk that hangs
+
+    def test_locked_by_another_program(self):
+        with self.node() as node:
+            memory(node, "Store", {"text": "before"})
+            other = sqlite3.connect(os.path.join(self.scratch.path, "memory.db"), isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            answer = node.ask("memory_orchestrator", "Store", {"text": "meanwhile"})
+            self.assertEqual(answer.get("error", {}).get("code"), "UNAVAILABLE", answer)
+            self.assertIn("locked", answer["error"]["message"])
+            self.assertEqual(node.health_check(), "healthy")
+            other.execute("ROLLBACK")
+            other.close()
+            memory(node, "Store", {"text": "after"})
+            self.assertEqual(node.stop(), 0, node.log())
+
+    @unittest.skipIf(harness.SANITIZED, "a sanitizer wants to be loaded first")
+    def test_disk_that_hangs(self):
+        """Callers get their deadline, others are served, and the process ends all the same, saying why."""
+        hang = os.path.join(self.scratch.path, "hang")
+        with self.node("--set", "system.drain_ms=100",
+                       env={"LD_PRELOAD": os.environ["AISYS_HANGING_DISK"], "AISYS_HANG": hang}) as node:
+            memory(node, "Store", {"text": "before"})
+            with open(hang, "w", encoding="utf-8"):
+                pass
+            answer = node.ask("memory_orchestrator", "Store", {"text": "meanwhile"}, deadline_ms=200)
+            self.assertEqual(answer.get("error", {}).get("code"), "DEADLINE_EXCEEDED", answer)
+            self.assertEqual(node.health_check(timeout=5), "healthy")
+            self.assertEqual(node.get("/livez", timeout=5)[0], 200)
+            self.assertEqual(node.stop(), 1, node.log())
+            node.wait_line("memory_orchestrator not_drained")
+            node.wait_line("pool_not_ended")
+            node.wait_line("stopped exit_code=1")
+
     # ---- The log's disk
 
     def test_log_that_is_full(self):
