@@ -5,8 +5,10 @@
 
 #include "memory/words.h"
 
-/* Of more rows that match, only the newest are ranked: it takes many common words to get there. */
-#define ROWS_RANKED_MAX 20000
+/* Of more rows that match, only the newest are ranked: it takes many words to get there, or, with fewer rows,
+ * words that are all too common to tell one record from another. */
+#define ROWS_RANKED_MAX   20000
+#define COMMON_RANKED_MAX 8000
 
 void memory_list_add(struct memory_list *list, unsigned flags, const char *sql, unsigned n, ...)
 {
@@ -283,7 +285,8 @@ void memory_list_match(struct memory_list *list, const struct memory_match *matc
             9, aisys_db_text(text), aisys_db_blob(weights, n * sizeof(*weights)),
             aisys_db_blob(s->ids, s->n_ids * sizeof(*s->ids)), aisys_db_int(match->limit),
             aisys_db_real(w->words), aisys_db_real(w->before), aisys_db_real(w->after),
-            aisys_db_real(w->date), aisys_db_int(ROWS_RANKED_MAX));
+            aisys_db_real(w->date),
+            aisys_db_int(match->query->common && i == 0 ? COMMON_RANKED_MAX : ROWS_RANKED_MAX));
     }
 }
 
