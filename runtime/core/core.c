@@ -299,7 +299,7 @@ void aisys_core_stop(struct aisys_core *core)
 static void not_drained(const struct aisys_actor *actor,
     void (*report)(void *ctx, const char *actor, const char *words), void *ctx)
 {
-    struct aisys_actor_info info;
+    struct aisys_actor_info info = { 0 };
     char words[160];
 
     aisys_core_info(actor->core, actor_id(actor), &info);

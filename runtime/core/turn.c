@@ -389,15 +389,9 @@ void aisys_actor_health(struct aisys_actor *actor, struct aisys_health *ret_heal
     turning = outer_core;
 }
 
-/* A longjmp leaves locals that were changed undefined: what the loop needs is in @core. */
-static void turn_run(struct aisys_core *core)
+/* Not in turn_run(): a function that calls setjmp() keeps nothing in registers. */
+static __attribute__((noinline)) void turn_activations(struct aisys_core *core)
 {
-    jmp_buf unwind;
-
-    core->unwind = &unwind; /* cppcheck-suppress autoVariables ; gone when this returns */
-    core->turn_look = core->turn_began;
-    if (setjmp(unwind))
-        unwound(core);
     while (core->run_head && core->turn_look - core->turn_began <= core->env->ticks_per_ms) {
         struct aisys_actor *actor = core->run_head;
 
@@ -407,6 +401,18 @@ static void turn_run(struct aisys_core *core)
         actor->runnable = false;
         core->turn_look = activate(core, actor, core->turn_look);
     }
+}
+
+/* A longjmp leaves locals that were changed undefined: what the loop needs is in @core. */
+static void turn_run(struct aisys_core *core)
+{
+    jmp_buf unwind;
+
+    core->unwind = &unwind; /* cppcheck-suppress autoVariables ; gone when this returns */
+    core->turn_look = core->turn_began;
+    if (setjmp(unwind))
+        unwound(core);
+    turn_activations(core);
     core->unwind = NULL;
 }
 
