@@ -303,12 +303,14 @@ static int call_send(struct aisys_api *api, const struct aisys_api_request *requ
     const uint32_t deadline_ms = request->deadline_ms < AISYS_API_DEADLINE_MAX_MS
                                      ? request->deadline_ms
                                      : AISYS_API_DEADLINE_MAX_MS;
-    const uint32_t index = api->free_head - 1;
-    struct call *call = &api->calls[index];
+    uint32_t index;
+    struct call *call;
     int r;
 
     if (!api->free_head)
         return AISYS_SEND_FULL;
+    index = api->free_head - 1;
+    call = &api->calls[index];
     r = aisys_call(aisys_core_actor(api->core, api->id), to, method->name, message,
         (struct aisys_then){ .continuation = ON_REPLY,
             .token = index,

@@ -37,15 +37,15 @@ struct aisys_doors {
 
 /* ---- Answers -------------------------------------------------------------------------------- */
 
+static const char no_memory[] =
+    "{\"ok\":false,\"error\":{\"code\":\"RESOURCE_EXHAUSTED\",\"message\":\"no memory for the "
+    "answer\",\"details\":[]}}";
+
 static void door_reply(struct aisys_doors *doors, uint64_t id, const void *data, size_t bytes)
 {
-    static const char too_large[] =
-        "{\"ok\":false,\"error\":{\"code\":\"RESOURCE_EXHAUSTED\",\"message\":\"no memory for the "
-        "answer\",\"details\":[]}}";
-
     doors->open--;
     if (aisys_nng_reply(doors->requests, id, data, bytes) == -ENOMEM)
-        aisys_nng_reply(doors->requests, id, too_large, sizeof(too_large) - 1);
+        aisys_nng_reply(doors->requests, id, no_memory, sizeof(no_memory) - 1);
 }
 
 static void door_reply_tree(struct aisys_doors *doors, uint64_t id, int code,
@@ -58,9 +58,10 @@ static void door_reply_tree(struct aisys_doors *doors, uint64_t id, int code,
 
     aisys_node_set(root, "ok", aisys_node_bool(arena, code == AISYS_OK));
     aisys_node_set(root, code == AISYS_OK ? "result" : "error", copy);
-    if (!copy || aisys_tree_json(arena, root, 0, &text, &bytes) < 0)
-        text = NULL;
-    door_reply(doors, id, text ? text : "", text ? bytes : 0);
+    if (copy && aisys_tree_json(arena, root, 0, &text, &bytes) == 0)
+        door_reply(doors, id, text, bytes);
+    else
+        door_reply(doors, id, no_memory, sizeof(no_memory) - 1);
 }
 
 static void call_done(

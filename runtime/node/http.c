@@ -121,7 +121,8 @@ static void call_method(struct aisys_http_doors *doors, const struct aisys_http_
         aisys_diag_add(&diag, NULL, "", "an object: the request message", "the body is %s",
             aisys_node_kind_name(args));
     if (!request_deadline(doors->server, request->id, &call->deadline_ms))
-        aisys_diag_add(&diag, NULL, "X-Deadline-Ms", "a number from 1 to 600000", "is none");
+        aisys_diag_add(&diag, NULL, "X-Deadline-Ms", "a number from 1 to 600000", "is '%.40s'",
+            aisys_http_header(doors->server, request->id, "X-Deadline-Ms"));
     if (aisys_diag_errors(&diag)) {
         respond_failed(doors->server, request->id, AISYS_INVALID_ARGUMENT,
             aisys_api_error(arena, AISYS_INVALID_ARGUMENT, NULL, &diag), arena);
@@ -290,18 +291,20 @@ static void http_gone(void *arg, uint64_t id)
     aisys_api_forget(doors->api, doors, id);
 }
 
+/* The two servers number their requests apart from each other. So the calls of this one have a context of
+ * their own, by which the right one is forgotten: the place of its pointer. */
 static void metrics_done(
     void *ctx, uint64_t tag, int code, const struct aisys_node *reply, struct aisys_arena *arena)
 {
-    struct aisys_http_doors *doors = ctx;
+    struct aisys_http_server *const server = *(struct aisys_http_server **)ctx;
     const struct aisys_node *text =
         code == AISYS_OK && reply ? aisys_node_get(reply, "text") : NULL;
     const char *type = text ? aisys_node_get_string(reply, "content_type") : NULL;
 
     if (text && text->kind == AISYS_NODE_STRING)
-        aisys_http_respond(doors->metrics, tag, 200, type, NULL, text->text, text->text_bytes);
+        aisys_http_respond(server, tag, 200, type, NULL, text->text, text->text_bytes);
     else
-        respond_failed(doors->metrics, tag, code == AISYS_OK ? AISYS_INTERNAL : code, reply, arena);
+        respond_failed(server, tag, code == AISYS_OK ? AISYS_INTERNAL : code, reply, arena);
 }
 
 static void metrics_request(void *arg, const struct aisys_http_request *request)
@@ -331,7 +334,7 @@ static void metrics_request(void *arg, const struct aisys_http_request *request)
                                    .method = "Expose",
                                    .args = args,
                                    .done = metrics_done,
-                                   .ctx = doors,
+                                   .ctx = &doors->metrics,
                                    .tag = request->id });
     aisys_arena_deinit(&arena);
 }
@@ -340,7 +343,7 @@ static void metrics_gone(void *arg, uint64_t id)
 {
     struct aisys_http_doors *doors = arg;
 
-    aisys_api_forget(doors->api, doors, id);
+    aisys_api_forget(doors->api, &doors->metrics, id);
 }
 
 static void http_log(void *arg, const char *text)

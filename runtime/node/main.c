@@ -238,8 +238,14 @@ static int exit_code_of(int r)
     case -EADDRINUSE:
     case -EWOULDBLOCK:
         return EXIT_TAKEN;
-    case -EINVAL:
+    case -EINVAL: /* what the configuration names is not there, may not be used, or is no such thing */
     case -ENOENT:
+    case -ENOTDIR:
+    case -ENAMETOOLONG:
+    case -EACCES:
+    case -EPERM:
+    case -EROFS:
+    case -EADDRNOTAVAIL:
     case -ENOEXEC:
         return EXIT_CONFIG;
     default:
