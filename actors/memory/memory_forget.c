@@ -56,13 +56,6 @@ static int forget_answer(struct aisys_actor *self, struct memory_work *work)
     return 0;
 }
 
-/* What the stop waited for has ended; nobody needs the rows any more. */
-static void consolidate_stopped(struct aisys_actor *self)
-{
-    memory_heap_give(aisys_self(self));
-    aisys_stopped(self);
-}
-
 static int consolidate_answer(struct aisys_actor *self, struct memory_work *work)
 {
     struct memory_state *m = aisys_state(self);
@@ -79,7 +72,7 @@ static int consolidate_answer(struct aisys_actor *self, struct memory_work *work
         m->consolidating = false;
     memory_work_end(m, work);
     if (was_last)
-        consolidate_stopped(self);
+        memory_stop_now(self);
     return 0;
 }
 
@@ -313,11 +306,11 @@ int memory_consolidate_begin(struct aisys_actor *self, bool last)
 int memory_on_timer(struct aisys_actor *self, const struct aisys_end *end)
 {
     struct memory_state *m = aisys_state(self);
+    /* First the next one: the place of this end in the mailbox is still free. */
+    const int rc = aisys_after(self, m->consolidate_every_s * 1000,
+        (struct aisys_then){ .continuation = MEMORY_ON_TIMER });
 
     (void)end;
     memory_consolidate_begin(self, false);
-    return aisys_after(self, m->consolidate_every_s * 1000,
-               (struct aisys_then){ .continuation = MEMORY_ON_TIMER }) < 0
-               ? -ENOMEM
-               : 0;
+    return rc == 0 ? 0 : -ENOMEM;
 }

@@ -1,8 +1,8 @@
 /* memory_orchestrator: remembers texts and finds them again (proto/aisys/memory.proto).
  *
- * Texts are in SQLite, on the pool (or in Redis, with SQLite as their index: memory_redis.c); what filters and ranks is in memory (rows.h), with the vectors. The
- * actor is the only one that writes, gives the ids, and keeps both in step: a row counts from the moment
- * at which its text is on the disk.
+ * Texts are in SQLite, on the pool (or in Redis, with SQLite as their index: memory_redis.c); what filters
+ * and ranks is in memory (rows.h), with the vectors. The actor is the only one that writes, gives the ids,
+ * and keeps both in step: a row counts from the moment at which its text is on the disk.
  *
  *     start: open the database --> (compare it with Redis) --> read all rows --> ready
  *     stop:  save what was used --> stopped
@@ -115,6 +115,7 @@ int memory_synced(struct aisys_actor *self, int64_t last, const char *why)
         memory_went_away(self, why);
     return m->ready ? 0 : memory_load(self);
 }
+
 int memory_loaded(struct aisys_actor *self)
 {
     struct memory_state *m = aisys_state(self);

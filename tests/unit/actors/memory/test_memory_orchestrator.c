@@ -16,13 +16,15 @@
 static struct stage stage;
 static struct fake_db db;
 static Aisys__Memory__MemoryOrchestratorConfig config;
+static uint32_t mailbox_messages; /* 0: the default */
 
 static void open_in(const char *dir)
 {
     stage_open(&stage);
     fake_db_init(&db, &stage.fake, dir);
     stage_add(&stage, &aisys_memory_orchestrator_ops,
-        &(struct aisys_actor_options){ .name = "memory", .config = &config.base });
+        &(struct aisys_actor_options){
+            .name = "memory", .config = &config.base, .mailbox_messages = mailbox_messages });
     stage_start(&stage);
     fake_db_pump(&db);
 }
@@ -30,6 +32,7 @@ static void open_in(const char *dir)
 static int setup(void **state)
 {
     (void)state;
+    mailbox_messages = 0;
     aisys__memory__memory_orchestrator_config__init(&config);
     open_in(NULL);
     return 0;
@@ -541,6 +544,33 @@ static void test_expired_is_gone_at_once(void **state)
     assert_int_equal(get("1"), AISYS_NOT_FOUND);
 }
 
+/* The work that the timer begins never takes the place of the next timer. */
+static void test_timer_in_a_small_mailbox(void **state)
+{
+    Aisys__Memory__StoreRequest s = AISYS__MEMORY__STORE_REQUEST__INIT;
+    Aisys__Memory__GetRequest g = AISYS__MEMORY__GET_REQUEST__INIT;
+    Aisys__Memory__StatsRequest all = AISYS__MEMORY__STATS_REQUEST__INIT;
+
+    (void)state;
+    mailbox_messages = 2; /* one of which the timer holds */
+    config.consolidate_every_s = 1;
+    reopen();
+    s.has_ttl_ms = true;
+    s.ttl_ms = 100;
+    store_full(&s, "soon gone");
+    store("stays");
+    g.id = (char *)(uintptr_t) "2";
+    stage_begin(&stage, "memory", "Get", &g.base);
+    fake_env_settle(&stage.fake); /* what Get reads holds the other one */
+    fake_env_pass(&stage.fake, 1000);
+    fake_db_pump(&db);
+    assert_true(stage.ended);
+    fake_env_pass(&stage.fake, 1000);
+    fake_db_pump(&db);
+    assert_int_equal(call("Stats", &all.base), AISYS_OK);
+    assert_int_equal(REPLY(StatsReply)->count, 1);
+}
+
 static void test_stats(void **state)
 {
     Aisys__Memory__StoreRequest s = AISYS__MEMORY__STORE_REQUEST__INIT;
@@ -672,6 +702,7 @@ int main(void)
         CASE(test_forget),
         CASE(test_consolidate),
         CASE(test_expired_is_gone_at_once),
+        CASE(test_timer_in_a_small_mailbox),
         CASE(test_stats),
         CASE(test_full_disk_changes_nothing),
         CASE(test_too_many),
