@@ -9,9 +9,6 @@
 
 struct aisys_runtime;
 
-/* Actors that every node has; roles do not name them. NULL ends. */
-extern const char *const aisys_runtime_builtin[];
-
 /* Called while the modules are loaded; @class_of(@class_ctx) finds the configuration of their classes. */
 typedef int (*aisys_runtime_look_fn)(
     void *ctx, struct aisys_config *config, aisys_config_class_fn class_of, void *class_ctx);
