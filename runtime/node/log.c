@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ struct aisys_log {
     int fd; /* -1: no file */
     uint64_t file_bytes, file_bytes_max;
     uint32_t file_keep;
+    uint64_t unread; /* lines that standard error had no room for */
     struct burst bursts[BURST_SLOTS];
 };
 
@@ -202,6 +204,28 @@ static void log_put(int fd, const char *line, size_t bytes)
     while (written < 0 && errno == EINTR);
 }
 
+_Static_assert(LINE_BYTES <= PIPE_BUF, "a pipe that takes anything takes a line");
+
+/* Whoever should read standard error may have stopped: that costs lines, not the loop. */
+static void log_put_console(struct aisys_log *log, const char *line, size_t bytes)
+{
+    struct pollfd console = { .fd = STDERR_FILENO, .events = POLLOUT };
+    char many[64];
+
+    if (poll(&console, 1, 0) <= 0 || !(console.revents & POLLOUT)) {
+        log->unread++;
+        return;
+    }
+    log_put(STDERR_FILENO, line, bytes);
+    if (log->unread && poll(&console, 1, 0) > 0 && (console.revents & POLLOUT)) {
+        const uint64_t unread = log->unread;
+
+        log->unread = 0;
+        snprintf(many, sizeof(many), "lines=%llu", (unsigned long long)unread);
+        aisys_log_write(log, AISYS_WARNING, NULL, "log_unread", many);
+    }
+}
+
 static size_t log_line(const struct aisys_log *log, enum aisys_log_level level, const char *actor,
     const char *event, const char *words, char *line, size_t size)
 {
@@ -254,7 +278,7 @@ static void log_emit(struct aisys_log *log, enum aisys_log_level level, const ch
     if (log->journal)
         log_journal(log, level, actor, event, words);
     else if (log->console)
-        log_put(STDERR_FILENO, line, bytes);
+        log_put_console(log, line, bytes);
     if (log->fd < 0)
         return;
     if (log->file_bytes_max && log->file_bytes + bytes > log->file_bytes_max)

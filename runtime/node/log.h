@@ -5,7 +5,8 @@
  * or one JSON object per line. A burst of one event is cut after AISYS_LOG_BURST lines in a second; how
  * many were dropped is logged when the second is over and the event comes again.
  *
- * Threads: the loop thread.  Errors: a line that cannot be written is lost; the log harms nobody. */
+ * Threads: the loop thread.  Errors: a line that cannot be written is lost; the log harms nobody. Lines for
+ * which standard error had no room, because nobody reads it, are counted, and the count is logged later. */
 #ifndef AISYS_NODE_LOG_H
 #define AISYS_NODE_LOG_H
 

@@ -6,6 +6,7 @@
 
 #include "node/log.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ static char path[64];
 
 static char *content(const char *name)
 {
-    static char text[8192];
+    static char text[65536];
     FILE *file = fopen(name, "r");
     size_t n = 0;
 
@@ -125,6 +126,37 @@ static void test_a_moved_file_is_opened_anew(void **state)
     assert_null(strstr(content(path), "before"));
 }
 
+/* What nobody reads is lost, counted, and holds nobody up. */
+static void test_standard_error_that_nobody_reads(void **state)
+{
+    const int before = dup(STDERR_FILENO);
+    struct aisys_log *log = open_log((struct aisys_log_options){ .console = true });
+    static char read_text[65536];
+    char event[16];
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_true(fcntl(ends[1], F_SETPIPE_SZ, 16384) > 0);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    for (unsigned i = 0; i < 600; i++) {
+        snprintf(event, sizeof(event), "event_%u", i);
+        aisys_log_write(log, AISYS_INFO, NULL, event, "");
+    }
+    assert_true(read(ends[0], read_text, sizeof(read_text)) > 0);
+    aisys_log_write(log, AISYS_INFO, NULL, "read_again", "");
+    memset(read_text, 0, sizeof(read_text));
+    assert_true(read(ends[0], read_text, sizeof(read_text) - 1) > 0);
+    dup2(before, STDERR_FILENO);
+    aisys_log_close(log);
+    close(before);
+    close(ends[0]);
+    close(ends[1]);
+    assert_non_null(strstr(read_text, "read_again"));
+    assert_non_null(strstr(read_text, "log_unread lines="));
+    assert_non_null(strstr(content(path), "event_599")); /* the file has them all */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +165,7 @@ int main(void)
         cmocka_unit_test_teardown(test_a_burst_is_cut, teardown),
         cmocka_unit_test_teardown(test_a_full_file_is_rotated, teardown),
         cmocka_unit_test_teardown(test_a_moved_file_is_opened_anew, teardown),
+        cmocka_unit_test_teardown(test_standard_error_that_nobody_reads, teardown),
     };
     int failed;
 
