@@ -42,11 +42,6 @@ struct aisys_actor *aisys_core_actor(const struct aisys_core *core, struct aisys
     return actor_find(core, id);
 }
 
-struct aisys_core *aisys_core_of(const struct aisys_actor *actor)
-{
-    return actor->core;
-}
-
 /* ---- Adding --------------------------------------------------------------------------------- */
 
 static void supervised_free(struct aisys_core *core, struct supervised *supervised)

@@ -63,8 +63,8 @@ struct aisys_actor_options {
     enum aisys_mailbox_policy policy;
     uint64_t memory_bytes_max; /* 0: no limit */
     bool hidden;               /* part of the node itself: not listed among its actors */
-    bool never_restart; /* down at its first failure */
-    uint8_t lane;       /* enum aisys_lane + 1: of all its jobs; 0: as its class says */
+    bool never_restart;        /* down at its first failure */
+    uint8_t lane;              /* enum aisys_lane + 1: of all its jobs; 0: as its class says */
 };
 
 /* Add an actor. With a name it is supervised, starts by aisys_core_start() and is started again when
@@ -105,9 +105,6 @@ bool aisys_core_turn(struct aisys_core *core);
 /* When a turn is wanted at the latest: the next timer or deadline; UINT64_MAX: never. */
 uint64_t aisys_core_next_ms(const struct aisys_core *core);
 
-/* The actor whose handler runs, or NULL between handlers. */
-struct aisys_actor *aisys_core_current(const struct aisys_core *core);
-
 /* ---- What comes from outside --------------------------------------------------------------- */
 
 /* A message that arrived over a link. Nothing is owed to the caller: what can't be delivered is
@@ -145,7 +142,6 @@ const struct aisys_node_facts *aisys_core_facts(const struct aisys_core *core); 
 
 /* The actor with @id, for whoever acts in its name between turns; NULL: none. */
 struct aisys_actor *aisys_core_actor(const struct aisys_core *core, struct aisys_id id);
-struct aisys_core *aisys_core_of(const struct aisys_actor *actor);
 const struct aisys_env *aisys_core_env(const struct aisys_core *core);
 
 /* False: no such actor. */

@@ -93,11 +93,6 @@ void aisys_db_request_free(struct aisys_db_request *request)
     free(request);
 }
 
-size_t aisys_db_request_bytes(const struct aisys_db_request *request)
-{
-    return request->bytes + request->data_room;
-}
-
 void aisys_db_result_reset(struct aisys_db_request *request)
 {
     struct aisys_db_result *result = &request->result;

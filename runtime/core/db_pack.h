@@ -36,9 +36,6 @@ int aisys_db_request_new(enum aisys_db_mode mode, const struct aisys_db_stmt *st
     struct aisys_db_request **ret_request);
 void aisys_db_request_free(struct aisys_db_request *request);
 
-/* All that a request holds, its result included. */
-size_t aisys_db_request_bytes(const struct aisys_db_request *request);
-
 /* Forget what was written into the result. */
 void aisys_db_result_reset(struct aisys_db_request *request);
 

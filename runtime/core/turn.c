@@ -437,8 +437,3 @@ uint64_t aisys_core_next_ms(const struct aisys_core *core)
 {
     return aisys_wheel_next_ms(&core->wheel);
 }
-
-struct aisys_actor *aisys_core_current(const struct aisys_core *core)
-{
-    return core->current;
-}

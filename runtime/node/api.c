@@ -245,11 +245,6 @@ void aisys_api_close(struct aisys_api *api)
     free(api);
 }
 
-unsigned aisys_api_open_calls(const struct aisys_api *api)
-{
-    return api->open;
-}
-
 /* ---- Calling -------------------------------------------------------------------------------- */
 
 static void offer_actor(void *ctx, const struct aisys_actor_info *info)

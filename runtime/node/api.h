@@ -43,9 +43,6 @@ void aisys_api_call(struct aisys_api *api, const struct aisys_api_request *reque
 /* The caller left: done(ctx, tag) is not called any more. */
 void aisys_api_forget(struct aisys_api *api, const void *ctx, uint64_t tag);
 
-/* Calls begun and not done. */
-unsigned aisys_api_open_calls(const struct aisys_api *api);
-
 /* An aisys.Error as a tree: @words, or, when NULL, what @diag found, which also are its details (@diag may be
  * NULL). NULL: no memory. */
 struct aisys_node *aisys_api_error(

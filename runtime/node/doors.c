@@ -305,11 +305,6 @@ void aisys_doors_stats(const struct aisys_doors *doors, struct aisys_nng_stats *
     aisys_nng_door_stats(doors->events, ret_events);
 }
 
-unsigned aisys_doors_open_requests(const struct aisys_doors *doors)
-{
-    return doors->open;
-}
-
 static void door_closed(void *arg)
 {
     struct aisys_doors *doors = arg;

@@ -33,9 +33,6 @@ void aisys_doors_publish(
 void aisys_doors_stats(const struct aisys_doors *doors, struct aisys_nng_stats *ret_requests,
     struct aisys_nng_stats *ret_events);
 
-/* Requests taken and not answered yet. */
-unsigned aisys_doors_open_requests(const struct aisys_doors *doors);
-
 /* @closed(@arg) when nothing of them is left. NULL doors: at once. */
 void aisys_doors_close(struct aisys_doors *doors, void (*closed)(void *arg), void *arg);
 

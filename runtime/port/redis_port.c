@@ -306,27 +306,3 @@ const char *aisys_redis_port_reason(const struct aisys_redis_port *port)
 {
     return port->commands.reason;
 }
-
-const char *aisys_redis_port_state_name(enum aisys_redis_port_state state)
-{
-    static const char *const names[] = {
-        [AISYS_REDIS_WAITING] = "waiting",
-        [AISYS_REDIS_CONNECTING] = "connecting",
-        [AISYS_REDIS_GREETING] = "greeting",
-        [AISYS_REDIS_READY] = "ready",
-        [AISYS_REDIS_CLOSING] = "closing",
-    };
-
-    return (size_t)state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
-}
-
-const char *aisys_redis_breaker_name(enum aisys_redis_breaker breaker)
-{
-    static const char *const names[] = {
-        [AISYS_REDIS_CLOSED] = "closed",
-        [AISYS_REDIS_OPEN] = "open",
-        [AISYS_REDIS_HALF_OPEN] = "half open",
-    };
-
-    return (size_t)breaker < sizeof(names) / sizeof(names[0]) ? names[breaker] : "unknown";
-}

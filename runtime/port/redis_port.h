@@ -239,8 +239,4 @@ void aisys_redis_port_stats(
  * until the loop runs again. */
 const char *aisys_redis_port_reason(const struct aisys_redis_port *port);
 
-/* "ready", "half open": for logs, metrics and health. */
-const char *aisys_redis_port_state_name(enum aisys_redis_port_state state);
-const char *aisys_redis_breaker_name(enum aisys_redis_breaker breaker);
-
 #endif

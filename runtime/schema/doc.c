@@ -434,12 +434,3 @@ const char *aisys_schema_comment(const char *full_name)
     aisys_schema_load();
     return doc_comment_find(full_name);
 }
-
-void aisys_schema_each_message(
-    void (*each)(void *ctx, const struct aisys_schema_message *message), void *ctx)
-{
-    aisys_schema_load();
-    for (unsigned i = 0; i < DOC_BUCKETS; i++)
-        for (const struct aisys_schema_message *m = doc.messages[i]; m != NULL; m = m->next)
-            each(ctx, m);
-}

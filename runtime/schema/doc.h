@@ -64,8 +64,4 @@ static inline const struct aisys_schema_field *aisys_schema_field_at(
 /* The comment of anything: message, field, enum, value, service, method. "" when there is none. */
 const char *aisys_schema_comment(const char *full_name);
 
-/* Call @each for every message known, in no order. */
-void aisys_schema_each_message(
-    void (*each)(void *ctx, const struct aisys_schema_message *message), void *ctx);
-
 #endif
