@@ -155,7 +155,7 @@ struct memory_state {
     double decay_half_lives;
     uint32_t consolidate_every_s;
     bool ready;
-    bool away;   /* Redis is not there, or the index was not compared with it since */
+    bool away; /* Redis is not there, or the index was not compared with it since */
     bool stopping;
     bool saving; /* stop() waits for the last save */
     bool consolidating;

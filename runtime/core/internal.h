@@ -208,7 +208,7 @@ enum fate { FATE_NONE, FATE_GAVE_UP, FATE_KILLED };
 /* What only named actors need. */
 struct supervised {
     struct aisys_actor *next, *prev;     /* named actors in the order they were added */
-    char *name; /* owned */
+    char *name;                          /* owned */
     char **depends;                      /* owned; NULL ends */
     char *alias;                         /* owned or NULL */
     uint64_t failures_ms[RESTARTS_KEPT]; /* a ring */

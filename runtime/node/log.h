@@ -21,7 +21,7 @@ struct aisys_log_options {
     enum aisys_log_level level; /* events below are not written */
     bool console;               /* to standard error */
     bool json;
-    bool journal; /* as entries with fields, where standard error goes to the journal */
+    bool journal;            /* as entries with fields, where standard error goes to the journal */
     const char *file;        /* NULL or "": none; created with mode 0640, appended to */
     uint64_t file_bytes_max; /* then it becomes file.1, file.1 file.2, ...; 0: never */
     uint32_t file_keep;      /* older ones that stay */

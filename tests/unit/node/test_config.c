@@ -582,9 +582,10 @@ static void main_pc_host(void **state)
     small_files("");
     s.environ = environ_;
     config = loaded(&s);
-    expect_lines((const char *const[]){ "warning: cluster.nodes: nodes do not link to each other yet: "
-                                        "peers are only remembered",
-        NULL });
+    expect_lines(
+        (const char *const[]){ "warning: cluster.nodes: nodes do not link to each other yet: "
+                               "peers are only remembered",
+            NULL });
     assert_int_equal(config->cluster->n_nodes, 1);
     assert_string_equal(config->cluster->nodes[0], "main_pc=10.0.0.5");
     expect_printed(printed(config), "- \"main_pc=10.0.0.5\"", "AI_MAIN_PC_HOST");

@@ -561,7 +561,7 @@ static void test_timer_in_a_small_mailbox(void **state)
     s.ttl_ms = 1500;
     store_full(&s, "gone at the second");
     store("stays");
-    g.id = (char *)(uintptr_t)"3";
+    g.id = (char *)(uintptr_t) "3";
     stage_begin(&stage, "memory", "Get", &g.base);
     fake_env_settle(&stage.fake); /* what Get reads holds the other one */
     fake_env_pass(&stage.fake, 1000);
