@@ -480,3 +480,11 @@ bool aisys_sqlite_conn_idle(const struct aisys_sqlite_conn *conn)
 {
     return sqlite3_get_autocommit(conn->db) != 0;
 }
+
+bool aisys_sqlite_conn_moved(const struct aisys_sqlite_conn *conn)
+{
+    int moved = 0;
+
+    return sqlite3_file_control(conn->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved != 0;
+}

@@ -51,6 +51,10 @@ int aisys_sqlite_conn_run(struct aisys_sqlite_conn *conn, struct aisys_db_reques
 /* Is the connection outside of a transaction (also because an error ended it)? */
 bool aisys_sqlite_conn_idle(const struct aisys_sqlite_conn *conn);
 
+/* Has the file lost its name since it was opened: moved, deleted, another in its place? What is written
+ * to it then is gone with the process. */
+bool aisys_sqlite_conn_moved(const struct aisys_sqlite_conn *conn);
+
 /* End @request in what @rc and the connection say. */
 void aisys_sqlite_conn_fail(
     struct aisys_sqlite_conn *conn, struct aisys_db_request *request, int rc, unsigned stmt);

@@ -242,6 +242,16 @@ static void sqlite_alone(struct aisys_sqlite_conn *conn, struct aisys_db_request
     }
 }
 
+/* The file is not where it was: an answer would promise what nobody finds again. */
+static void sqlite_group_moved(struct aisys_db_request **group, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        aisys_db_result_fail(group[i], AISYS_UNAVAILABLE,
+            "the database's file was moved or deleted while in use: nothing was written; put it "
+            "back, "
+            "or restart its actor");
+}
+
 static void sqlite_group(struct aisys_sqlite *db, struct aisys_db_request **group, uint32_t n)
 {
     struct aisys_sqlite_conn *conn = &db->writer;
@@ -249,6 +259,10 @@ static void sqlite_group(struct aisys_sqlite *db, struct aisys_db_request **grou
 
     for (uint32_t i = 0; i < n; i++)
         group[i]->rows_max_bytes = db->result_bytes_max;
+    if (aisys_sqlite_conn_moved(conn)) {
+        sqlite_group_moved(group, n);
+        return;
+    }
     if (n == 1)
         sqlite_alone(conn, group[0]);
     else

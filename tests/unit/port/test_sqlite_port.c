@@ -627,6 +627,31 @@ static void test_many_threads(void **state)
 
 /* ---- Full disk and kill -9 ------------------------------------------------------------------ */
 
+/* A file without its name takes no more writes; put back, it goes on. */
+static void test_moved_file(void **state)
+{
+    struct place *p = *state;
+    struct aisys_db_request *r;
+    char aside[128];
+
+    snprintf(aside, sizeof(aside), "%s.aside", p->path);
+    assert_int_equal(place_open(p), 0);
+    r = insert_of(1, "before");
+    assert_int_equal(run(p->db, r), AISYS_OK);
+    aisys_db_request_free(r);
+
+    assert_int_equal(rename(p->path, aside), 0);
+    r = insert_of(2, "nobody would find this again");
+    assert_int_equal(run(p->db, r), AISYS_UNAVAILABLE);
+    assert_non_null(strstr(r->result.message, "moved or deleted"));
+    aisys_db_request_free(r);
+
+    assert_int_equal(rename(aside, p->path), 0);
+    r = insert_of(2, "after");
+    assert_int_equal(run(p->db, r), AISYS_OK);
+    aisys_db_request_free(r);
+}
+
 static void test_full_file(void **state)
 {
     struct place *p = *state;
@@ -773,6 +798,7 @@ int main(void)
         CASE(test_a_failing_list_fails_alone),
         CASE(test_queue_is_bounded),
         CASE(test_many_threads),
+        CASE(test_moved_file),
         CASE(test_full_file),
         CASE(test_full_disk),
         CASE(test_kill_keeps_what_was_acknowledged),
