@@ -275,7 +275,7 @@ int memory_on_stored(struct aisys_actor *self, const struct aisys_end *end)
     struct memory_work *work = memory_work_find(m, end->token);
     int rc;
 
-    memory_note(m, end);
+    memory_note(self, end);
     if (work == NULL)
         return 0;
     if (end->code != AISYS_OK)
@@ -325,7 +325,7 @@ int memory_on_related(struct aisys_actor *self, const struct aisys_end *end)
     struct memory_work *work = memory_work_find(m, end->token);
     Aisys__Memory__RelateReply answer = AISYS__MEMORY__RELATE_REPLY__INIT;
 
-    memory_note(m, end);
+    memory_note(self, end);
     if (work == NULL)
         return 0;
     if (end->code != AISYS_OK)

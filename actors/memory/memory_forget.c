@@ -119,7 +119,7 @@ int memory_on_changed(struct aisys_actor *self, const struct aisys_end *end)
     struct memory_state *m = aisys_state(self);
     struct memory_work *work = memory_work_find(m, end->token);
 
-    memory_note(m, end);
+    memory_note(self, end);
     if (work == NULL)
         return 0;
     if (end->code == AISYS_OK) {

@@ -94,12 +94,17 @@ static int memory_on_look(struct aisys_actor *self, const struct aisys_end *end)
 void memory_went_away(struct aisys_actor *self, const char *why)
 {
     struct memory_state *m = aisys_state(self);
+    char trouble[sizeof(m->trouble)];
+    bool known;
 
-    snprintf(m->trouble, sizeof(m->trouble), "Redis: %.130s", why);
+    snprintf(trouble, sizeof(trouble), "Redis: %.130s", why);
+    known = strcmp(m->trouble, trouble) == 0;
+    memcpy(m->trouble, trouble, sizeof(m->trouble));
     if (m->away)
         return;
     m->away = true;
-    aisys_log(self, AISYS_WARNING, "memory_redis_away", "why=\"%s\"", why);
+    if (!known) /* every look finds it so: once is enough */
+        aisys_log(self, AISYS_WARNING, "memory_redis_away", "why=\"%s\"", why);
     if (memory_look_again(self) != 0)
         aisys_give_up(self, -ENOMEM, "no place for a timer");
 }
@@ -110,9 +115,10 @@ int memory_synced(struct aisys_actor *self, int64_t last, const char *why)
 
     m->next_id = last + 1 > m->next_id ? last + 1 : m->next_id;
     m->away = false;
-    m->trouble[0] = '\0';
     if (why != NULL)
         memory_went_away(self, why);
+    else
+        m->trouble[0] = '\0';
     return m->ready ? 0 : memory_load(self);
 }
 

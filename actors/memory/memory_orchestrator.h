@@ -190,8 +190,8 @@ void memory_stop_now(struct aisys_actor *self);
 int memory_run(struct aisys_actor *self, struct memory_work *work, enum aisys_db_mode mode,
     const struct memory_list *list, unsigned continuation);
 
-/* Note what the database said, for health(). */
-void memory_note(struct memory_state *m, const struct aisys_end *end);
+/* Note what the database said, for health(); when that turns, in the log. */
+void memory_note(struct aisys_actor *self, const struct aisys_end *end);
 
 /* ---- memory_index.c ------------------------------------------------------------------------- */
 

@@ -205,10 +205,15 @@ int memory_run(struct aisys_actor *self, struct memory_work *work, enum aisys_db
     return rc;
 }
 
-void memory_note(struct memory_state *m, const struct aisys_end *end)
+void memory_note(struct aisys_actor *self, const struct aisys_end *end)
 {
+    struct memory_state *m = aisys_state(self);
+    const bool was_well = m->trouble[0] == '\0';
+
     switch (end->code) {
     case AISYS_OK:
+        if (!was_well && !m->away)
+            aisys_log(self, AISYS_INFO, "memory_writes_again", "was=\"%s\"", m->trouble);
         m->trouble[0] = '\0';
         break;
     case AISYS_RESOURCE_EXHAUSTED:
@@ -216,6 +221,8 @@ void memory_note(struct memory_state *m, const struct aisys_end *end)
     case AISYS_DATA_LOSS:
     case AISYS_INTERNAL:
         snprintf(m->trouble, sizeof(m->trouble), "%.150s", end->words);
+        if (was_well)
+            aisys_log(self, AISYS_ERROR, "memory_cannot_write", "why=\"%s\"", m->trouble);
         break;
     default:
         break;
