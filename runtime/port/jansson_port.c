@@ -300,6 +300,9 @@ static int json_syntax(const struct json_input *in, json_error_t *error)
     case json_error_numeric_overflow:
         expected = "a number that fits 64 bits (larger integers as strings)";
         break;
+    case json_error_null_character:
+        return json_refuse(
+            in, at > 0 ? at - 1 : 0, "text without the character \\u0000", "holds \\u0000");
     default:
         break;
     }
