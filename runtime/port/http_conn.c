@@ -80,6 +80,7 @@ static void http_conn_end_request(struct http_conn *conn)
 
     if (conn->request_nr == 0)
         return;
+    http_server_unwatch(conn);
     conn->request_nr = 0; /* from here on the id is GONE */
     http_conn_drop_body(conn);
     http_stream_release(conn);
@@ -360,8 +361,10 @@ static enum MHD_Result http_on_headers(struct http_conn *conn, const char *metho
     conn->state = HTTP_BODY;
     if (conn->refusal.status && headers.expect)
         return http_refuse(conn); /* the client waits to hear whether it may send the body */
-    if (conn->body_announced > 0 || headers.encoding)
+    if (conn->body_announced > 0 || headers.encoding) {
         http_conn_deadline(conn, server->options.body_timeout_ms);
+        http_server_watch(conn); /* the library misses who leaves right behind his last bytes */
+    }
     return MHD_YES;
 }
 
@@ -415,6 +418,7 @@ static enum MHD_Result http_on_complete(struct http_conn *conn)
     struct aisys_http_server *server = conn->server;
     struct aisys_http_request request;
 
+    http_server_unwatch(conn);
     if (conn->refusal.status)
         return http_refuse(conn);
     request = (struct aisys_http_request){

@@ -62,8 +62,9 @@ struct http_conn {
     uint64_t deadline_ms; /* on the loop's clock, 0: none */
     uint32_t next_free;
     bool suspended;
-    bool kept; /* had a request before */
-    bool head; /* the current request is HEAD */
+    bool watched; /* for the leaving of its client */
+    bool kept;    /* had a request before */
+    bool head;    /* the current request is HEAD */
     char peer[HTTP_PEER_BYTES];
     uint16_t peer_port;
 

@@ -14,12 +14,14 @@ void http_server_watch(struct http_conn *conn)
     struct epoll_event event = { .events = EPOLLRDHUP, .data.u64 = http_conn_id(conn) };
 
     /* A failure (no memory in the kernel) means only that the leaving is seen at the answer. */
-    epoll_ctl(conn->server->watch_fd, EPOLL_CTL_ADD, conn->fd, &event);
+    conn->watched = epoll_ctl(conn->server->watch_fd, EPOLL_CTL_ADD, conn->fd, &event) == 0;
 }
 
 void http_server_unwatch(struct http_conn *conn)
 {
-    epoll_ctl(conn->server->watch_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+    if (conn->watched)
+        epoll_ctl(conn->server->watch_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+    conn->watched = false;
 }
 
 void http_linger_end(struct http_linger *linger)
@@ -85,9 +87,13 @@ void http_server_on_watch(uv_poll_t *poll, int status, int poll_events)
             continue;
         }
         conn = http_conn_find(server, what);
-        if (conn && conn->suspended) {
+        if (!conn)
+            continue;
+        if (conn->suspended || conn->state == HTTP_BODY) {
             server->quiet = true;
             http_conn_cut(conn);
+        } else {
+            http_server_unwatch(conn);
         }
     }
     http_server_run(server);
