@@ -149,6 +149,8 @@ static void actor_take_name(struct aisys_actor *actor)
 
 void aisys_actor_begin_start(struct aisys_actor *actor)
 {
+    if (actor->supervised)
+        aisys_wheel_disarm(&actor->core->wheel, &actor->supervised->restart_timer);
     actor->life = LIFE_STARTING;
     actor->todo = TODO_START;
     actor_run_later(actor);
@@ -354,6 +356,23 @@ static bool supervised_failed(struct aisys_actor *actor)
     return supervised->never_restart || recent > core->restarts_max;
 }
 
+/* A restart whose drain took too long: what is left is answered with an error. */
+static void restart_undrained(struct aisys_actor *actor)
+{
+    struct aisys_core *core = actor->core;
+
+    if (core_stops(core))
+        return; /* the node's own limit holds */
+    aisys_core_log(core, actor, AISYS_WARNING, "not_drained", "state=%s messages=%u",
+        aisys_life_name(actor->life), (unsigned)actor->queued);
+    actor_tear_down(actor, AISYS_UNAVAILABLE, "the actor was restarted");
+    actor->supervised->restarting = false;
+    actor->supervised->restarts++;
+    aisys_actor_begin_start(actor);
+    aisys_dependencies_changed(core);
+}
+
+/* After a failure, or at the end of the time that a restart may drain. */
 static void restart_due(struct wheel_node *node, void *ctx)
 {
     struct aisys_core *core = ctx;
@@ -362,7 +381,10 @@ static void restart_due(struct wheel_node *node, void *ctx)
 
     for (struct aisys_actor *actor = core->first; actor; actor = actor->supervised->next)
         if (actor->supervised == supervised) {
-            aisys_actor_begin_start(actor);
+            if (actor->life == LIFE_DRAINING || actor->life == LIFE_STOPPING)
+                restart_undrained(actor);
+            else
+                aisys_actor_begin_start(actor);
             return;
         }
 }
@@ -400,6 +422,7 @@ void aisys_actor_fail(struct aisys_actor *actor, int error, const char *why)
         actor_remove(actor);
         return;
     }
+    aisys_wheel_disarm(&core->wheel, &supervised->restart_timer);
     if (stopping && (!supervised->restarting || core_stops(core))) {
         actor_bury_mailbox(actor, "the actor has stopped");
         actor->life = LIFE_STOPPED;
@@ -499,6 +522,7 @@ int aisys_core_restart(struct aisys_core *core, const char *name)
     if (actor->life != LIFE_RUNNING)
         return -EAGAIN;
     actor->supervised->restarting = true;
+    aisys_wheel_arm(&core->wheel, &actor->supervised->restart_timer, core->now_ms + core->drain_ms);
     aisys_actor_begin_stop(actor);
     return 0;
 }

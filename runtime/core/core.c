@@ -11,6 +11,7 @@
 #define SLICE_DIVISOR             4u   /* of a turn, which is a millisecond */
 #define SLOW_DIVISOR              500u /* 2 us */
 #define RESTARTS_MAX_DEFAULT      3u
+#define DRAIN_MS_DEFAULT          5000u
 #define RESTARTS_MS_DEFAULT       10000u
 
 static uint32_t or_default(uint32_t value, uint32_t otherwise)
@@ -39,6 +40,7 @@ int aisys_core_new(const struct aisys_env *env, const struct aisys_core_options 
         .restarts_max = or_default(options->restarts_max, RESTARTS_MAX_DEFAULT),
         .restarts_ms = or_default(options->restarts_ms, RESTARTS_MS_DEFAULT),
         .restart_delay_ms = options->restart_delay_ms,
+        .drain_ms = or_default(options->drain_ms, DRAIN_MS_DEFAULT),
         .state = AISYS_CORE_NEW,
     };
     AISYS_CHECK(core->restarts_max < RESTARTS_KEPT);

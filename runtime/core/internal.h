@@ -365,7 +365,7 @@ struct aisys_core {
     uint32_t message_bytes_max;
     uint64_t slice_ticks; /* an activation's share of a turn */
     uint64_t slow_ticks;  /* a message that takes longer is slow */
-    uint32_t restarts_max, restarts_ms, restart_delay_ms;
+    uint32_t restarts_max, restarts_ms, restart_delay_ms, drain_ms;
     enum aisys_core_state state;
 
     struct aisys_class *classes;

@@ -26,6 +26,7 @@ struct aisys_facts {
     const struct aisys_doors *doors;
     const struct aisys_http_doors *http;
     const struct aisys_env_redis *redis;
+    const struct aisys_bus *bus;
     struct aisys_process_reader reader;          /* the pool's while it reads */
     struct aisys_process_stats reading, current; /* the same; what was read last */
     bool reads;
@@ -74,6 +75,12 @@ static const struct aisys_metric metric_door_requests = { "ai_system_door_reques
 static const struct aisys_metric metric_door_refused = { "ai_system_door_refused_total",
     AISYS_METRIC_COUNTER, NULL, "Connections and requests that a door turned away, by why." };
 
+static const struct aisys_metric metric_link_messages = { "ai_system_link_messages_total",
+    AISYS_METRIC_COUNTER, NULL,
+    "Messages of a link by outcome: accepted is the sum of the others and in flight." };
+static const struct aisys_metric metric_link_in_flight = { "ai_system_link_in_flight",
+    AISYS_METRIC_GAUGE, NULL, "Messages that a link accepted and that are not acknowledged." };
+
 struct door_counts {
     const char *door;
     uint64_t connections, requests, refused;
@@ -100,6 +107,26 @@ static unsigned door_counts(const struct aisys_facts *facts, struct door_counts 
     return 4;
 }
 
+/* The link to oneself, with bus.local: socket. */
+static void link_metrics(const struct aisys_bus *bus, struct aisys_exposition *page)
+{
+    static const char *const outcomes[] = { "accepted", "acknowledged", "dead", "refused" };
+    const struct aisys_link_accounts *accounts = bus ? aisys_bus_accounts(bus) : NULL;
+    struct aisys_metric_label labels[2] = { { "peer", "self" }, { "outcome", NULL } };
+
+    aisys_exposition_family(page, &metric_link_messages);
+    for (unsigned i = 0; accounts && i < 4; i++) {
+        const uint64_t values[] = { accounts->accepted, accounts->acknowledged, accounts->dead,
+            accounts->refused };
+
+        labels[1].value = outcomes[i];
+        aisys_exposition_u64(page, labels, 2, values[i]);
+    }
+    aisys_exposition_family(page, &metric_link_in_flight);
+    if (accounts)
+        aisys_exposition_u64(page, labels, 1, accounts->in_flight);
+}
+
 static void facts_metrics(void *ctx, struct aisys_exposition *page)
 {
     static const struct {
@@ -124,6 +151,7 @@ static void facts_metrics(void *ctx, struct aisys_exposition *page)
             aisys_exposition_u64(page, &label, 1, value);
         }
     }
+    link_metrics(facts->bus, page);
     aisys_env_redis_metrics(facts->redis, page);
 }
 
@@ -234,6 +262,12 @@ void aisys_facts_redis(struct aisys_facts *facts, const struct aisys_env_redis *
 {
     if (facts)
         facts->redis = redis;
+}
+
+void aisys_facts_bus(struct aisys_facts *facts, const struct aisys_bus *bus)
+{
+    if (facts)
+        facts->bus = bus;
 }
 
 void aisys_facts_close(struct aisys_facts *facts)

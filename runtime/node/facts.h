@@ -4,6 +4,7 @@
 #ifndef AISYS_NODE_FACTS_H
 #define AISYS_NODE_FACTS_H
 
+#include "bus.h"
 #include "config.h"
 #include "doors.h"
 #include "http.h"
@@ -23,6 +24,9 @@ void aisys_facts_doors(struct aisys_facts *facts, const struct aisys_doors *door
 
 /* The connection, for its metrics; NULL: there is none (any more). */
 void aisys_facts_redis(struct aisys_facts *facts, const struct aisys_env_redis *redis);
+
+/* The link to oneself; NULL: there is none (any more). */
+void aisys_facts_bus(struct aisys_facts *facts, const struct aisys_bus *bus);
 
 /* Read what is due to be read again; returns when it is due next. */
 uint64_t aisys_facts_refresh(struct aisys_facts *facts, uint64_t now_ms);

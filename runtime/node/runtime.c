@@ -98,6 +98,7 @@ static void runtime_close_doors(struct aisys_runtime *rt)
     aisys_doors_close(rt->doors, door_closed, rt);
     aisys_bus_close(rt->bus, door_closed, rt);
     aisys_facts_redis(rt->facts, NULL);
+    aisys_facts_bus(rt->facts, NULL);
     aisys_env_redis_close(rt->redis, door_closed, rt);
     rt->http = NULL;
     rt->doors = NULL;
@@ -357,6 +358,7 @@ static int runtime_open_core(struct aisys_runtime *rt)
         .restarts_max = config->supervision->restarts,
         .restarts_ms = config->supervision->window_ms,
         .restart_delay_ms = config->supervision->delay_ms,
+        .drain_ms = config->system->drain_ms,
         .loopback = config->bus->local == AISYS__BUS_CONFIG__LOCAL__socket,
     };
     int r = 0;
@@ -378,6 +380,8 @@ static int runtime_open_core(struct aisys_runtime *rt)
         aisys_bus_attach(rt->bus, rt->core);
     if (r == 0)
         r = aisys_facts_open(config, rt->uv, rt->core, &rt->modules, &rt->facts);
+    if (r == 0)
+        aisys_facts_bus(rt->facts, rt->bus);
     if (r == 0)
         r = runtime_open_redis(rt, env);
     if (r == 0)

@@ -651,6 +651,23 @@ static void test_stop_drains(void **state)
     assert_int_equal(stops, 2);
 }
 
+static void test_a_restart_that_does_not_drain_is_bounded(void **state)
+{
+    (void)state;
+    assert_int_equal(aisys_ask(actor(stage.a), stage.b, WANT_LATER, text("2"),
+                         (struct aisys_then){ .continuation = ON_REPLY, .deadline_ms = 60000 }),
+        0);
+    fake_env_settle(&stage.fake);
+    assert_int_equal(aisys_core_restart(stage.core, "b"), 0);
+    fake_env_pass(&stage.fake, 4999);
+    assert_int_equal(starts, 2);
+    fake_env_pass(&stage.fake, 2);
+    assert_int_equal(starts, 3);
+    assert_int_equal(seen[1].code, AISYS_UNAVAILABLE);
+    assert_string_equal(seen[1].text, "the actor was restarted");
+    assert_int_equal(aisys_send(actor(stage.a), stage.b, NOTE, AISYS_NO_BYTES), 0);
+}
+
 static void count_report(void *ctx, const char *name, const char *words)
 {
     assert_string_equal(name, "b");
@@ -751,6 +768,7 @@ int main(void)
         ONE(test_failures_far_apart_are_forgotten),
         ONE(test_what_an_actor_owns_goes_with_it),
         ONE(test_stop_drains),
+        ONE(test_a_restart_that_does_not_drain_is_bounded),
         ONE(test_stop_now_says_what_was_left),
         cmocka_unit_test(test_any_allocation_may_fail),
     };
