@@ -16,6 +16,8 @@ class Health(NodeTest):
         for url in (self.node.request, self.node.ipc):
             with self.subTest(url=url):
                 self.assertEqual(self.node.health_check(url=url), "healthy")
+                with harness.Req(url) as req: # as echo sends it
+                    self.assertEqual(req.ask(b"health_check\n"), b"healthy")
 
     def test_local_socket_is_the_owners_alone(self):
         mode = os.stat(os.path.join(self.node.data, "run/request.sock")).st_mode
