@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-const char *const aisys_agents_builtin[] = { "orchestrator", "health_service", "metrics", NULL };
-#define BUILTIN_MODULE "system"
-
 /* The class @class_name of @module, with the module loaded. */
 static int class_find(struct aisys_modules *modules, struct aisys_core *core, const char *module,
     const char *class_name, struct aisys_diag *diag, struct aisys_class **ret_class)
@@ -103,29 +100,11 @@ static int agent_spawn(struct aisys_core *core, const struct aisys_config *confi
     return r < 0 ? r : 0;
 }
 
-static int builtin_add(struct aisys_modules *modules, struct aisys_core *core, const char *name,
-    struct aisys_diag *diag)
-{
-    const struct aisys_actor_options options = { .name = name };
-    struct aisys_class *class;
-    struct aisys_id id;
-    int r = class_find(modules, core, BUILTIN_MODULE, name, diag, &class);
-
-    if (r == 0)
-        r = aisys_core_spawn(core, class, &options, &id);
-    return r < 0 ? r : 0;
-}
-
 int aisys_agents_add(struct aisys_modules *modules, struct aisys_core *core,
     struct aisys_config *config, struct aisys_diag *diag)
 {
     int result = 0;
 
-    for (const char *const *name = aisys_agents_builtin; *name; name++) {
-        const int r = builtin_add(modules, core, *name, diag);
-
-        result = result ? result : r;
-    }
     for (size_t i = 0; i < config->agent_count; i++) {
         struct aisys_config_agent *agent = &config->agents[i];
         struct aisys_class *class;

@@ -9,12 +9,9 @@
 #include "core/core.h"
 #include "modules.h"
 
-/* Load what @config names and add its actors to @core, and those that every node has. Goes through all of
+/* Load what @config names and add its actors to @core. Goes through all of
  * them, so that all faults are told at once; returns the first: -EINVAL, -ENOENT, -ENOEXEC, -ENOMEM. */
 int aisys_agents_add(struct aisys_modules *modules, struct aisys_core *core,
     struct aisys_config *config, struct aisys_diag *diag);
-
-/* Actors that every node has; roles do not name them. NULL ends. */
-extern const char *const aisys_agents_builtin[];
 
 #endif

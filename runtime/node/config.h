@@ -34,6 +34,9 @@
 #define AISYS_CONFIG_INVALID 1 /* the diag has errors; the configuration is good for finding more */
 #define AISYS_CONFIG_NO_ROLE 2 /* neither --role nor AI_SYSTEM_MACHINE; nothing was read */
 
+/* The infrastructure actors' module: defaults/base.yaml has them on every node, and --only keeps them. */
+#define AISYS_CONFIG_SYSTEM_MODULE "system"
+
 #define AISYS_CONFIG_AGENTS_MAX 512
 #define AISYS_CONFIG_BYTES_MAX  (64u * 1024u * 1024u) /* a fair limit for the arena */
 
@@ -50,11 +53,9 @@ struct aisys_config_sources {
     const char *const *environ; /* "NAME=value", NULL ends */
     const char *const *sets;    /* --set: "section.key=value", NULL ends */
     const char *only;           /* --only: "NAME,NAME" */
-    const char *const
-        *builtin;              /* actors that are there anyway, so that agents may depend on them */
-    const char *data_dir;      /* for data.dir when nothing sets it; else var/<role> in dev,
+    const char *data_dir;       /* for data.dir when nothing sets it; else var/<role> in dev,
                                    /var/lib/ai-system/<role> otherwise */
-    aisys_config_read_fn read; /* NULL: the C library */
+    aisys_config_read_fn read;  /* NULL: the C library */
     void *read_ctx;
 };
 

@@ -21,14 +21,6 @@ static size_t agents_find(const struct aisys_config *config, const char *name)
     return SIZE_MAX;
 }
 
-static bool agents_is_builtin(const struct config_load *load, const char *name)
-{
-    for (const char *const *at = load->sources->builtin; at != NULL && *at != NULL; at++)
-        if (strcmp(*at, name) == 0)
-            return true;
-    return false;
-}
-
 /* A copy of the map without its `config`, which only the class can read. Children are shared. */
 static struct aisys_node *agents_without_config(
     struct config_load *load, const struct aisys_node *entry, const struct aisys_node **ret_config)
@@ -96,11 +88,6 @@ static int agents_add(struct config_load *load, const struct aisys_node *entry)
             "a name of at most 64 lower case letters, digits and _", "is no name for an actor");
         return 0;
     }
-    if (agents_is_builtin(load, entry->key)) {
-        aisys_diag_add(
-            load->diag, &entry->where, path, NULL, "every node has an actor of that name already");
-        return 0;
-    }
     if (entry->kind != AISYS_NODE_MAP) {
         aisys_diag_add(load->diag, &entry->where, path, "a map with at least module", "is %s",
             aisys_node_kind_name(entry));
@@ -135,8 +122,6 @@ static void agents_unknown_dependency(
     aisys_suggest_init(&suggest, name);
     for (size_t j = 0; j < config->agent_count; j++)
         aisys_suggest_offer(&suggest, config->agents[j].name);
-    for (const char *const *at = load->sources->builtin; at != NULL && *at != NULL; at++)
-        aisys_suggest_offer(&suggest, *at);
     snprintf(path, sizeof(path), "agents.%s.depends[%zu]", agent->name, i);
     where = config_where(load->tree, path);
     if (suggest.best != NULL)
@@ -155,8 +140,7 @@ static void agents_check_depends(struct config_load *load, const struct aisys_no
         const Aisys__AgentConfig *const o = config->agents[i].options;
 
         for (size_t j = 0; j < o->n_depends; j++)
-            if (!agents_is_builtin(load, o->depends[j]) &&
-                aisys_node_get(agents, o->depends[j]) == NULL)
+            if (aisys_node_get(agents, o->depends[j]) == NULL)
                 agents_unknown_dependency(load, &config->agents[i], j);
     }
 }
@@ -333,12 +317,12 @@ static int agents_apply_only(struct config_load *load)
         i = agents_find(config, name);
         if (i != SIZE_MAX)
             agents_keep(config, keep, stack, i);
-        else if (!agents_is_builtin(load, name))
+        else
             agents_only_unknown(load, name);
         at += n + (at[n] == ',');
     }
     for (size_t i = 0; i < config->agent_count; i++)
-        if (keep[i])
+        if (keep[i] || strcmp(config->agents[i].options->module, AISYS_CONFIG_SYSTEM_MODULE) == 0)
             config->agents[kept++] = config->agents[i];
     config->agent_count = kept;
     return 0;

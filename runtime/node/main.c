@@ -1,6 +1,5 @@
 /* aisys-runtime: from its command line to its exit code. docs/man/aisys-runtime.8 is its manual. */
 #include "core/check.h"
-#include "agents.h"
 #include "config.h"
 #include "runtime.h"
 
@@ -316,7 +315,6 @@ static int with_config(
         .environ = (const char *const *)environ,
         .sets = line->sets,
         .only = line->only,
-        .builtin = aisys_agents_builtin,
         .data_dir = is_dev(line) ? dev_data_dir(dir, role, data_buf, sizeof(data_buf)) : NULL,
     };
     struct aisys_config *config = NULL;

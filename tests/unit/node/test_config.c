@@ -298,7 +298,6 @@ static void everything_wrong_at_once(void **state)
                 "    modul: vision\n"
                 "  Bad: {module: x}\n"
                 "  three: 5\n"
-                "  health_service: {module: x}\n"
                 "redis:\n"
                 "  port: 0\n"
                 "  db: -1\n"
@@ -306,9 +305,8 @@ static void everything_wrong_at_once(void **state)
                 "system: {drain_ms: 600001, env: prod}\n");
     s.environ = environ_;
     s.sets = sets;
-    s.builtin = (const char *const[]){ "health_service", NULL };
     refused(
-        &s, (const char *const[]){ "c/roles/pc2.yaml:11:33: system.env: cannot be set here: it "
+        &s, (const char *const[]){ "c/roles/pc2.yaml:10:33: system.env: cannot be set here: it "
                                    "chooses the files; expected "
                                    "--env or AI_SYSTEM_ENV",
                 "warning: AI_REDIS_HSOT: matches no key, did you mean AI_REDIS_HOST?",
@@ -323,14 +321,14 @@ static void everything_wrong_at_once(void **state)
                 "--set: agents.vsion.config.x: there is no agent \"vsion\", did you mean vision?",
                 "AI_NETWORK_LINK_PORT: network.link_port: is \"many\"; expected an integer from 0 "
                 "to 65535",
-                "c/roles/pc2.yaml:9:7: redis.db: is -1; expected an integer from 0 to 65535",
-                "c/roles/pc2.yaml:10:10: logging: is \"loud\"; expected a map of fields",
+                "c/roles/pc2.yaml:8:7: redis.db: is -1; expected an integer from 0 to 65535",
+                "c/roles/pc2.yaml:9:10: logging: is \"loud\"; expected a map of fields",
                 "--set: netwrok: unknown field, did you mean \"network\"?; expected one of system, "
                 "logging, ",
-                "c/roles/pc2.yaml:11:20: system.drain_ms: is 600001; expected an integer from 0 to "
+                "c/roles/pc2.yaml:10:20: system.drain_ms: is 600001; expected an integer from 0 to "
                 "600000 "
                 "(ms)",
-                "c/roles/pc2.yaml:8:9: redis.port: is 0; expected an integer from 1 to 65535",
+                "c/roles/pc2.yaml:7:9: redis.port: is 0; expected an integer from 1 to 65535",
                 "c/roles/pc2.yaml:3:5: agents.vision.modul: unknown field, did you mean "
                 "\"module\"?; expected ",
                 "c/roles/pc2.yaml:3:5: agents.vision.module: is missing; expected a string of 1 to "
@@ -341,8 +339,6 @@ static void everything_wrong_at_once(void **state)
                 "lower case letters, digits and _",
                 "c/roles/pc2.yaml:5:10: agents.three: is an integer; expected a map with at least "
                 "module",
-                "c/roles/pc2.yaml:6:19: agents.health_service: every node has an actor of that "
-                "name already",
                 "--set: network.bind_address: is \"localhost\"; expected a numeric address such as "
                 "127.0.0.1 or ::1",
                 NULL });
@@ -446,7 +442,7 @@ static void dependencies(void **state)
         const char *agents;
         const char *line; /* NULL: good */
     } rows[] = {
-        { "a: {module: m}\n  b: {module: m, depends: [a, metrics]}", NULL },
+        { "a: {module: m}\n  b: {module: m, depends: [a]}", NULL },
         { "a: {module: m, depends: [b]}\n  b: {module: m}", NULL },
         { "alpha: {module: m}\n  b: {module: m, depends: [\n alhpa]}",
             "c/roles/pc2.yaml:4:2: agents.b.depends[0]: there is no \"alhpa\", did you mean "
@@ -478,7 +474,6 @@ static void dependencies(void **state)
     struct aisys_config_sources s = sources();
 
     (void)state;
-    s.builtin = (const char *const[]){ "orchestrator", "metrics", NULL };
     for (size_t i = 0; i < ROWS(rows); i++) {
         const char *const lines[] = { rows[i].line, NULL };
         char text[512];
@@ -498,18 +493,18 @@ static void only(void **state)
     static const struct {
         const char *only, *kept;
     } rows[] = {
-        { "a", "a" },
-        { "b", "a b" },
-        { "d", "a b c d" },
-        { "e,a", "a e" },
-        { "metrics", "" },
+        { "a", "a metrics" },
+        { "b", "a b metrics" },
+        { "d", "a b c d metrics" },
+        { "e,a", "a e metrics" },
+        { "metrics", "metrics" },
     };
     struct aisys_config_sources s = sources();
 
     (void)state;
     small_files("agents:\n  a: {module: m}\n  b: {module: m, depends: [a]}\n  c: {module: m}\n"
-                "  d: {module: m, depends: [b, c]}\n  e: {module: m}\n");
-    s.builtin = (const char *const[]){ "metrics", NULL };
+                "  d: {module: m, depends: [b, c]}\n  e: {module: m}\n"
+                "  metrics: {module: system}\n");
     for (size_t i = 0; i < ROWS(rows); i++) {
         struct aisys_config *config;
         char kept[64] = "";
@@ -670,18 +665,18 @@ static void operators_directory(void **state)
 
 static void shipped_files(void **state)
 {
-    static const char *const builtin[] = { "orchestrator", "health_service", "metrics", NULL };
-    struct aisys_config_sources s = { .directory = SHIPPED_CONFIG, .builtin = builtin };
+    struct aisys_config_sources s = { .directory = SHIPPED_CONFIG };
     struct aisys_config *config = NULL;
 
     (void)state;
     s.role = "pc2";
     config = loaded(&s);
-    assert_int_equal(config->agent_count, 3);
-    assert_string_equal(config->agents[0].options->alias, "MemoryOrchestratorService");
+    assert_int_equal(config->agent_count, 6);
+    assert_string_equal(config->agents[0].name, "orchestrator");
+    assert_string_equal(config->agents[3].options->alias, "MemoryOrchestratorService");
     assert_int_equal(aisys_diag_errors(&diag), 0);
     s.role = "main_pc";
-    assert_int_equal(loaded(&s)->agent_count, 0);
+    assert_int_equal(loaded(&s)->agent_count, 3);
 
     /* staging and prod promise authentication, which is not built yet */
     s.env = "prod";
