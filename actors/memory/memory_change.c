@@ -40,6 +40,9 @@ static int store_run(struct aisys_actor *self, struct memory_work *work)
     if (memory_rows_living(m->heap->rows) + m->in_flight >= m->memories_max)
         return memory_work_fail(self, work, AISYS_RESOURCE_EXHAUSTED,
             "there are %u memories, as many as memories_max allows", m->memories_max);
+    if (memory_rows_count(m->heap->rows) + m->in_flight >= MEMORY_VECTORS_MAX)
+        return memory_work_fail(self, work, AISYS_RESOURCE_EXHAUSTED,
+            "there is no room until what was forgotten is cleared away; try again later");
     store_duplicates(m, p);
     p->record.row.id = m->next_id++; /* in the order of the database's queue, which is ours */
     work->counted = true;
@@ -176,7 +179,7 @@ int memory_supersede(struct aisys_actor *self, const void *request, aisys_reply 
     struct memory_state *m = aisys_state(self);
     struct memory_record record = store_record(
         self, r->has_event_time ? &r->event_time : NULL, (int)r->kind, r->importance, r->ttl_ms);
-    const int64_t id = memory_id_read(r->id), slot = memory_rows_find(m->heap->rows, id);
+    const int64_t id = memory_id_read(r->id), slot = memory_find_slot(self, id);
     char request_id[160];
 
     if (r->text == NULL || r->text[0] == '\0')
@@ -302,9 +305,9 @@ int memory_relate(struct aisys_actor *self, const void *request, aisys_reply rep
 
     if (memory_utf8_check(r->type, strlen(r->type)) != 0)
         return change_invalid(self, reply, "type: must be UTF-8");
-    if (memory_rows_find(m->heap->rows, from) < 0 || memory_rows_find(m->heap->rows, to) < 0) {
+    if (memory_find_slot(self, from) < 0 || memory_find_slot(self, to) < 0) {
         aisys_fail(self, reply, AISYS_NOT_FOUND, "there is no memory %s",
-            memory_rows_find(m->heap->rows, from) < 0 ? r->from : r->to);
+            memory_find_slot(self, from) < 0 ? r->from : r->to);
         return 0;
     }
     work = memory_work_new(m, reply);

@@ -338,15 +338,23 @@ int memory_search(struct aisys_actor *self, const void *request, aisys_reply rep
     return 0;
 }
 
+int64_t memory_find_slot(struct aisys_actor *self, int64_t id)
+{
+    const struct memory_state *m = aisys_state(self);
+    const struct memory_filter all = { .include_superseded = true, .now_ms = aisys_wall_ms(self) };
+    const int64_t slot = memory_rows_find(m->heap->rows, id);
+
+    return slot >= 0 && memory_filter_match(m->heap->rows, &all, (uint32_t)slot) ? slot : -1;
+}
+
 int memory_get(struct aisys_actor *self, const void *request, aisys_reply reply)
 {
     const Aisys__Memory__GetRequest *r = request;
     struct memory_state *m = aisys_state(self);
-    const int64_t id = memory_id_read(r->id), slot = memory_rows_find(m->heap->rows, id);
-    const struct memory_filter all = { .include_superseded = true, .now_ms = aisys_wall_ms(self) };
+    const int64_t id = memory_id_read(r->id), slot = memory_find_slot(self, id);
     struct memory_work *work;
 
-    if (slot < 0 || !memory_filter_match(m->heap->rows, &all, (uint32_t)slot)) {
+    if (slot < 0) {
         aisys_fail(self, reply, AISYS_NOT_FOUND, "there is no memory %s", r->id);
         return 0;
     }

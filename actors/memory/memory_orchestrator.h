@@ -150,7 +150,8 @@ struct memory_state {
     struct memory_half_lives half_lives;
     struct memory_rank_params params;
     uint32_t memories_max;
-    uint32_t in_flight; /* records on their way to the database */
+    uint32_t in_flight;     /* records on their way to the database */
+    uint32_t compact_least; /* dead slots before the rows are compacted again, after a failure */
     uint32_t promote_uses;
     double decay_half_lives;
     uint32_t consolidate_every_s;
@@ -170,6 +171,9 @@ void memory_heap_give(struct aisys_id owner);
 /* NULL: out of memory. */
 struct memory_work *memory_work_new(struct memory_state *m, aisys_reply reply);
 struct memory_work *memory_work_find(struct memory_state *m, uint64_t token); /* NULL: gone */
+
+/* Slots of rows that were known before are void after it: with the last work that knows any, the rows may
+ * be compacted. */
 void memory_work_end(struct memory_state *m, struct memory_work *work);
 
 /* How the end of a step of @work comes back. */
@@ -251,6 +255,11 @@ char *memory_json_ids(const int64_t *ids, size_t n);
 /* @id in decimal; returns @to. */
 char *memory_id_text(int64_t id, char *to);
 int64_t memory_id_read(const char *text); /* valid by its pattern */
+
+/* ---- memory_find.c -------------------------------------------------------------------------- */
+
+/* The slot of @id, or -1: not there, forgotten or expired. */
+int64_t memory_find_slot(struct aisys_actor *self, int64_t id);
 
 /* ---- memory_forget.c ------------------------------------------------------------------------ */
 

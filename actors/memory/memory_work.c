@@ -127,6 +127,29 @@ struct memory_work *memory_work_find(struct memory_state *m, uint64_t token)
     return m->heap->works[index];
 }
 
+/* Is any work open that knows rows by their slots? */
+static bool work_holds_slots(const struct memory_heap *heap)
+{
+    for (uint32_t i = 0; i < heap->n_works; i++) {
+        const struct memory_work *work = heap->works[i];
+
+        if (work->token != 0 && (work->search != NULL || work->slots != NULL))
+            return true;
+    }
+    return false;
+}
+
+/* Give the slots of what was forgotten back. Without the memory for it, again when more were forgotten. */
+static void work_compact(struct memory_state *m)
+{
+    struct memory_rows *rows = m->heap->rows;
+    const uint32_t dead = memory_rows_count(rows) - memory_rows_living(rows);
+
+    if (!memory_rows_sparse(rows) || dead < m->compact_least || work_holds_slots(m->heap))
+        return;
+    m->compact_least = memory_rows_compact(rows) < 0 ? dead + dead / 4 : 0;
+}
+
 void memory_work_end(struct memory_state *m, struct memory_work *work)
 {
     const uint64_t token = work->token;
@@ -135,6 +158,7 @@ void memory_work_end(struct memory_state *m, struct memory_work *work)
     work_clear(work);
     *work = (struct memory_work){ .next_free = m->heap->free, .n_near = (uint32_t)(token >> 32) };
     m->heap->free = (uint32_t)token + 1;
+    work_compact(m);
 }
 
 struct aisys_then memory_then(

@@ -8,6 +8,10 @@
 #define BAND_VALUES 65536
 #define LOOKS_MAX   128 /* rows of one band that a search for duplicates looks at */
 
+/* Dead slots below which nothing is compacted, and slots beyond which every so many are too many. */
+#define SPARSE_LEAST 1024
+#define SPARSE_FULL  (MEMORY_VECTORS_MAX - MEMORY_VECTORS_MAX / 64)
+
 struct memory_rows {
     struct memory_row *rows;
     uint32_t n;
@@ -181,6 +185,37 @@ int memory_rows_supersede(struct memory_rows *rows, uint32_t slot)
     rows->superseded[rows->n_superseded++] = rows->rows[slot].id;
     rows->rows[slot].flags |= MEMORY_ROW_SUPERSEDED;
     rows->current[slot / 64] &= ~(1ull << slot % 64);
+    return 0;
+}
+
+/* Half as many dead as living ones: what is copied stays in proportion to what was forgotten. */
+bool memory_rows_sparse(const struct memory_rows *rows)
+{
+    const uint32_t dead = rows->n - rows->living;
+
+    return dead >= SPARSE_LEAST && (dead >= rows->living / 2 || rows->n > SPARSE_FULL);
+}
+
+int memory_rows_compact(struct memory_rows *rows)
+{
+    struct memory_rows *fresh = memory_rows_new();
+    struct memory_rows old = *rows;
+
+    if (fresh == NULL)
+        return -ENOMEM;
+    for (uint32_t slot = 0; slot < rows->n; slot++) {
+        const struct memory_row *row = &rows->rows[slot];
+
+        if ((row->flags & MEMORY_ROW_DEAD) == 0 &&
+            memory_rows_append(fresh, row, rows->tags + row->tags_at,
+                memory_vectors_at(rows->vectors, slot)) < 0) {
+            memory_rows_free(fresh);
+            return -ENOMEM;
+        }
+    }
+    *rows = *fresh;
+    *fresh = old;
+    memory_rows_free(fresh);
     return 0;
 }
 

@@ -2,7 +2,7 @@
  * vector. Filters, duplicates, tiers and recency are worked out here; texts stay in the database.
  *
  * Rows are in the order of their ids; the place of a row (its slot) is the place of its vector. A record
- * that is forgotten leaves a dead slot until the rows are loaded anew.
+ * that is forgotten leaves a dead slot until memory_rows_compact().
  *
  * Threads: the owner's only.
  * Errors:  negative errno.
@@ -75,6 +75,13 @@ int64_t memory_rows_find(const struct memory_rows *rows, int64_t id);
 struct memory_row *memory_rows_at(struct memory_rows *rows, uint32_t slot);
 void memory_rows_kill(struct memory_rows *rows, uint32_t slot);
 int memory_rows_supersede(struct memory_rows *rows, uint32_t slot); /* 0 or -ENOMEM */
+
+/* Are there so many dead slots that memory_rows_compact() pays? */
+bool memory_rows_sparse(const struct memory_rows *rows);
+
+/* Leave the dead slots out. Slots, pointers to rows and selections from before are void; the vectors are
+ * others, too: a scan goes on with those that it holds a reference of. 0, or -ENOMEM: nothing changed. */
+int memory_rows_compact(struct memory_rows *rows);
 
 uint32_t memory_rows_count(const struct memory_rows *rows); /* slots, dead ones too */
 uint32_t memory_rows_living(const struct memory_rows *rows);

@@ -532,6 +532,8 @@ static void test_consolidate(void **state)
 static void test_expired_is_gone_at_once(void **state)
 {
     Aisys__Memory__StoreRequest s = AISYS__MEMORY__STORE_REQUEST__INIT;
+    Aisys__Memory__SupersedeRequest again = AISYS__MEMORY__SUPERSEDE_REQUEST__INIT;
+    Aisys__Memory__RelateRequest relate = AISYS__MEMORY__RELATE_REQUEST__INIT;
 
     (void)state;
     s.has_ttl_ms = true;
@@ -542,6 +544,83 @@ static void test_expired_is_gone_at_once(void **state)
     assert_string_equal(search("gone"), "");
     assert_string_equal(search(""), "");
     assert_int_equal(get("1"), AISYS_NOT_FOUND);
+    store("stays");
+    again.id = relate.to = (char *)(uintptr_t) "1";
+    again.text = (char *)(uintptr_t) "back again";
+    assert_int_equal(call("Supersede", &again.base), AISYS_NOT_FOUND);
+    relate.from = (char *)(uintptr_t) "2";
+    relate.type = (char *)(uintptr_t) "after";
+    assert_int_equal(call("Relate", &relate.base), AISYS_NOT_FOUND);
+}
+
+static uint64_t stats_bytes(void)
+{
+    Aisys__Memory__StatsRequest r = AISYS__MEMORY__STATS_REQUEST__INIT;
+
+    assert_int_equal(call("Stats", &r.base), AISYS_OK);
+    return REPLY(StatsReply)->bytes;
+}
+
+/* What was forgotten takes no memory, and what stays is found as before. */
+static void test_forgotten_gives_its_memory_back(void **state)
+{
+    enum { ROUNDS = 6, EACH = 1500 };
+    Aisys__Memory__SearchRequest vectors = AISYS__MEMORY__SEARCH_REQUEST__INIT;
+    uint64_t bytes = 0;
+    char text[64];
+
+    (void)state;
+    vectors.has_mode = vectors.has_k = true;
+    vectors.mode = AISYS__MEMORY__SEARCH_REQUEST__MODE__VECTOR;
+    vectors.k = 1;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        Aisys__Memory__StoreRequest s = AISYS__MEMORY__STORE_REQUEST__INIT;
+
+        s.has_ttl_ms = true;
+        s.ttl_ms = 1000;
+        for (unsigned i = 0; i < EACH; i++) {
+            snprintf(text, sizeof(text), "passing %u", i);
+            store_full(&s, text);
+        }
+        snprintf(text, sizeof(text), "the %s drawer", round % 2 == 0 ? "blue" : "red");
+        store(text);
+        stage.fake.now_ms += 1000;
+        consolidate(false, EACH, 0, 0);
+        bytes = round == 0 ? stats_bytes() : bytes;
+    }
+    assert_true(stats_bytes() < bytes + 512 * 1024); /* 9000 slots are 3 MiB */
+    for (unsigned round = 0; round < 2; round++) {
+        assert_string_equal(search(""), "9006 7505 6004 4503 3002 1501");
+        assert_string_equal(search("red"), "9006 6004 3002");
+        assert_string_equal(search_full(&vectors, "the blue drawer"), "7505");
+        assert_int_equal(get("1501"), AISYS_OK);
+        assert_int_equal(get("1502"), AISYS_NOT_FOUND);
+        reopen();
+    }
+}
+
+/* Rows stay where they are while a search knows their slots. */
+static void test_slots_stay_while_they_are_known(void **state)
+{
+    struct memory_state m = { .heap = memory_heap_take((struct aisys_id){ 0 }) };
+    const int8_t vector[MEMORY_VECTOR_BYTES] = { 0 };
+    struct memory_work *search_work, *store_work;
+
+    (void)state;
+    assert_non_null(m.heap);
+    for (int64_t id = 1; id <= 3000; id++)
+        memory_rows_append(m.heap->rows, &(struct memory_row){ .id = id }, NULL, vector);
+    for (uint32_t slot = 0; slot < 2999; slot++)
+        memory_rows_kill(m.heap->rows, slot);
+    search_work = memory_work_new(&m, 0);
+    search_work->search = calloc(1, sizeof(*search_work->search));
+    store_work = memory_work_new(&m, 0);
+    memory_work_end(&m, store_work);
+    assert_int_equal(memory_rows_find(m.heap->rows, 3000), 2999);
+    memory_work_end(&m, search_work);
+    assert_int_equal(memory_rows_find(m.heap->rows, 3000), 0);
+    assert_int_equal(memory_rows_count(m.heap->rows), 1);
+    memory_heap_give((struct aisys_id){ 0 });
 }
 
 /* The work that the timer begins never takes the place of the next timer. */
@@ -704,6 +783,8 @@ int main(void)
         CASE(test_forget),
         CASE(test_consolidate),
         CASE(test_expired_is_gone_at_once),
+        CASE(test_forgotten_gives_its_memory_back),
+        CASE(test_slots_stay_while_they_are_known),
         CASE(test_timer_in_a_small_mailbox),
         CASE(test_stats),
         CASE(test_full_disk_changes_nothing),

@@ -105,6 +105,89 @@ static void test_current_selection(void **state)
     memory_rows_free(rows);
 }
 
+static int64_t append_tagged(struct memory_rows *rows, int64_t id)
+{
+    const uint64_t tag = (uint64_t)id % 3;
+    const int8_t vector[MEMORY_VECTOR_BYTES] = { (int8_t)(id % 100) };
+    const struct memory_row row = { .id = id,
+        .n_tags = 1,
+        .normal = (uint64_t)id / 10,
+        .simhash = 0x9e3779b97f4a7c15ull * (uint64_t)id,
+        .expires_ms = id % 50 == 1 ? 1000 : 0,
+        .flags = id % 50 == 0 ? MEMORY_ROW_SUPERSEDED : 0 };
+
+    return memory_rows_append(rows, &row, &tag, vector);
+}
+
+/* Every 25th record stays: ids that end in 0 and 25, 50, 75; those of a multiple of 50 superseded. */
+static void check_compacted(struct memory_rows *rows, int64_t last_id)
+{
+    const struct memory_filter usual = { .now_ms = 1 }, tagged = {
+        .now_ms = 1, .tags = { 1 }, .n_tags = 1, .include_superseded = true
+    };
+    struct memory_selection s;
+
+    assert_int_equal(memory_rows_count(rows), last_id / 25);
+    assert_int_equal(memory_rows_living(rows), last_id / 25);
+    assert_int_equal(memory_vectors_count(memory_rows_vectors(rows)), last_id / 25);
+    assert_int_equal(memory_select(rows, &usual, &s), 0);
+    assert_int_equal(s.n + s.n_ids, last_id / 25);
+    assert_int_equal(s.n_ids, last_id / 50);
+    for (uint32_t i = 0; i < s.n_ids; i++)
+        assert_int_equal(s.ids[i], (i + 1) * 50);
+    memory_selection_deinit(&s);
+    for (int64_t id = 25; id <= last_id; id += 25) {
+        const int64_t slot = memory_rows_find(rows, id);
+        int64_t ids[MEMORY_DUPLICATES_MAX];
+
+        assert_int_equal(slot, id / 25 - 1); /* in the order of ids */
+        assert_int_equal(memory_vectors_at(memory_rows_vectors(rows), (uint32_t)slot)[0], id % 100);
+        assert_int_equal(memory_filter_match(rows, &usual, (uint32_t)slot), id % 50 != 0);
+        assert_int_equal(memory_filter_match(rows, &tagged, (uint32_t)slot), id % 3 == 1);
+        assert_int_equal(
+            memory_rows_duplicates(rows, 0, memory_rows_at(rows, (uint32_t)slot)->simhash, 1, ids),
+            1);
+        assert_int_equal(ids[0], id);
+    }
+    assert_int_equal(memory_rows_find(rows, last_id - 1), -1);
+}
+
+static void test_compact_gives_slots_back(void **state)
+{
+    struct memory_rows *rows = memory_rows_new();
+    uint64_t bytes = 0;
+    int64_t id = 0;
+
+    (void)state;
+    assert_false(memory_rows_sparse(rows));
+    assert_int_equal(memory_rows_compact(rows), 0);
+    for (unsigned round = 0; round < 10; round++) {
+        struct memory_vectors *before = memory_vectors_ref(memory_rows_vectors(rows));
+        const uint32_t n = memory_vectors_count(before);
+
+        while (id < (round + 1) * 5000)
+            assert_true(append_tagged(rows, ++id) >= 0);
+        assert_false(memory_rows_sparse(rows));
+        for (uint32_t slot = n; slot < memory_rows_count(rows); slot++) {
+            if (memory_rows_at(rows, slot)->id % 25 != 0)
+                memory_rows_kill(rows, slot);
+        }
+        assert_true(memory_rows_sparse(rows));
+        assert_int_equal(memory_rows_compact(rows), 0);
+        assert_false(memory_rows_sparse(rows));
+        check_compacted(rows, id);
+
+        /* Who scans the old ones still may. */
+        assert_ptr_not_equal(before, memory_rows_vectors(rows));
+        assert_int_equal(memory_vectors_count(before), n + 5000);
+        assert_int_equal(memory_vectors_at(before, n)[0], (id - 4999) % 100);
+        memory_vectors_unref(before);
+        bytes = round == 0 ? memory_rows_bytes(rows) : bytes;
+    }
+    assert_true(memory_rows_bytes(rows) < bytes + 2000 * 400); /* of 50000 */
+    memory_rows_free(rows);
+}
+
 static void test_duplicates(void **state)
 {
     static const struct {
@@ -190,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_find_and_kill),
         cmocka_unit_test(test_selection_names_the_fewer),
         cmocka_unit_test(test_current_selection),
+        cmocka_unit_test(test_compact_gives_slots_back),
         cmocka_unit_test(test_duplicates),
         cmocka_unit_test(test_recency),
         cmocka_unit_test(test_rank),
