@@ -150,8 +150,7 @@ struct memory_state {
     struct memory_half_lives half_lives;
     struct memory_rank_params params;
     uint32_t memories_max;
-    uint32_t in_flight;     /* records on their way to the database */
-    uint32_t compact_least; /* dead slots before the rows are compacted again, after a failure */
+    uint32_t in_flight; /* records on their way to the database */
     uint32_t promote_uses;
     double decay_half_lives;
     uint32_t consolidate_every_s;

@@ -139,15 +139,11 @@ static bool work_holds_slots(const struct memory_heap *heap)
     return false;
 }
 
-/* Give the slots of what was forgotten back. Without the memory for it, again when more were forgotten. */
-static void work_compact(struct memory_state *m)
+/* Give the slots of what was forgotten back. While a scan runs that nobody waits for any more: later. */
+static void work_compact(struct memory_heap *heap)
 {
-    struct memory_rows *rows = m->heap->rows;
-    const uint32_t dead = memory_rows_count(rows) - memory_rows_living(rows);
-
-    if (!memory_rows_sparse(rows) || dead < m->compact_least || work_holds_slots(m->heap))
-        return;
-    m->compact_least = memory_rows_compact(rows) < 0 ? dead + dead / 4 : 0;
+    if (memory_rows_sparse(heap->rows) && !work_holds_slots(heap))
+        memory_rows_compact(heap->rows);
 }
 
 void memory_work_end(struct memory_state *m, struct memory_work *work)
@@ -158,7 +154,7 @@ void memory_work_end(struct memory_state *m, struct memory_work *work)
     work_clear(work);
     *work = (struct memory_work){ .next_free = m->heap->free, .n_near = (uint32_t)(token >> 32) };
     m->heap->free = (uint32_t)token + 1;
-    work_compact(m);
+    work_compact(m->heap);
 }
 
 struct aisys_then memory_then(

@@ -92,6 +92,18 @@ static uint32_t *rows_band(const struct memory_rows *rows, unsigned band, uint64
     return &rows->bands[band * BAND_VALUES + (simhash >> 16 * band & 0xffff)];
 }
 
+static void rows_link(struct memory_rows *rows, uint32_t slot)
+{
+    struct memory_row *row = &rows->rows[slot];
+
+    for (unsigned band = 0; band < BANDS; band++) {
+        uint32_t *head = rows_band(rows, band, row->simhash);
+
+        row->next[band] = *head;
+        *head = slot + 1;
+    }
+}
+
 int64_t memory_rows_append(struct memory_rows *rows, const struct memory_row *row,
     const uint64_t *tags, const int8_t *vector)
 {
@@ -114,12 +126,7 @@ int64_t memory_rows_append(struct memory_rows *rows, const struct memory_row *ro
     if (row->n_tags > 0)
         memcpy(rows->tags + rows->n_tags, tags, row->n_tags * sizeof(*tags));
     rows->n_tags += row->n_tags;
-    for (unsigned band = 0; band < BANDS; band++) {
-        uint32_t *head = rows_band(rows, band, row->simhash);
-
-        added->next[band] = *head;
-        *head = (uint32_t)slot + 1;
-    }
+    rows_link(rows, (uint32_t)slot);
     rows->living++;
     rows->n_expiring += row->expires_ms != 0;
     rows->current[slot / 64] |= 1ull << slot % 64;
@@ -188,7 +195,7 @@ int memory_rows_supersede(struct memory_rows *rows, uint32_t slot)
     return 0;
 }
 
-/* Half as many dead as living ones: what is copied stays in proportion to what was forgotten. */
+/* Half as many dead as living ones: what is moved stays in proportion to what was forgotten. */
 bool memory_rows_sparse(const struct memory_rows *rows)
 {
     const uint32_t dead = rows->n - rows->living;
@@ -196,26 +203,55 @@ bool memory_rows_sparse(const struct memory_rows *rows)
     return dead >= SPARSE_LEAST && (dead >= rows->living / 2 || rows->n > SPARSE_FULL);
 }
 
+/* Give room back; what cannot be had smaller stays. */
+static void rows_shrink(struct memory_rows *rows)
+{
+    const uint32_t tags_room = rows->n_tags + 256;
+    uint32_t room = rows->room;
+    void *less;
+
+    while (room > 256 && room / 2 >= rows->n)
+        room /= 2;
+    if (room < rows->room && (less = realloc(rows->rows, room * sizeof(*rows->rows))) != NULL) {
+        rows->rows = less;
+        rows->room = room;
+        less = realloc(rows->current, room / 64 * sizeof(*rows->current));
+        rows->current = less != NULL ? less : rows->current;
+    }
+    if (tags_room < rows->tags_room &&
+        (less = realloc(rows->tags, tags_room * sizeof(*rows->tags))) != NULL) {
+        rows->tags = less;
+        rows->tags_room = tags_room;
+    }
+}
+
 int memory_rows_compact(struct memory_rows *rows)
 {
-    struct memory_rows *fresh = memory_rows_new();
-    struct memory_rows old = *rows;
+    const uint32_t count = rows->n;
+    const int rc = memory_vectors_compact(rows->vectors);
 
-    if (fresh == NULL)
-        return -ENOMEM;
-    for (uint32_t slot = 0; slot < rows->n; slot++) {
-        const struct memory_row *row = &rows->rows[slot];
+    if (rc < 0 || count == 0)
+        return rc;
+    memset(rows->bands, 0, (size_t)BANDS * BAND_VALUES * sizeof(*rows->bands));
+    memset(rows->current, 0, rows->room / 64 * sizeof(*rows->current));
+    rows->n = rows->n_tags = rows->n_expiring = 0;
+    for (uint32_t slot = 0; slot < count; slot++) {
+        struct memory_row *row = &rows->rows[rows->n];
 
-        if ((row->flags & MEMORY_ROW_DEAD) == 0 &&
-            memory_rows_append(fresh, row, rows->tags + row->tags_at,
-                memory_vectors_at(rows->vectors, slot)) < 0) {
-            memory_rows_free(fresh);
-            return -ENOMEM;
-        }
+        if ((rows->rows[slot].flags & MEMORY_ROW_DEAD) != 0)
+            continue;
+        *row = rows->rows[slot];
+        if (row->n_tags > 0) /* in the order of their rows */
+            memmove(rows->tags + rows->n_tags, rows->tags + row->tags_at,
+                row->n_tags * sizeof(*rows->tags));
+        row->tags_at = rows->n_tags;
+        rows->n_tags += row->n_tags;
+        rows->n_expiring += row->expires_ms != 0;
+        if ((row->flags & MEMORY_ROW_SUPERSEDED) == 0)
+            rows->current[rows->n / 64] |= 1ull << rows->n % 64;
+        rows_link(rows, rows->n++);
     }
-    *rows = *fresh;
-    *fresh = old;
-    memory_rows_free(fresh);
+    rows_shrink(rows);
     return 0;
 }
 

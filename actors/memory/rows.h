@@ -79,8 +79,8 @@ int memory_rows_supersede(struct memory_rows *rows, uint32_t slot); /* 0 or -ENO
 /* Are there so many dead slots that memory_rows_compact() pays? */
 bool memory_rows_sparse(const struct memory_rows *rows);
 
-/* Leave the dead slots out. Slots, pointers to rows and selections from before are void; the vectors are
- * others, too: a scan goes on with those that it holds a reference of. 0, or -ENOMEM: nothing changed. */
+/* Leave the dead slots out, of the vectors, too. Slots, pointers to rows and selections from before are
+ * void. 0, or -EBUSY: somebody holds a reference of the vectors; nothing changed. */
 int memory_rows_compact(struct memory_rows *rows);
 
 uint32_t memory_rows_count(const struct memory_rows *rows); /* slots, dead ones too */

@@ -83,6 +83,37 @@ void memory_vectors_kill(struct memory_vectors *vectors, uint32_t slot)
             &vectors_chunk(vectors, slot)->dead[i / 64], 1ull << i % 64, memory_order_relaxed);
 }
 
+/* The last unref of another thread came after its scan: with one reference left nobody looks. */
+int memory_vectors_compact(struct memory_vectors *vectors)
+{
+    const uint32_t count = memory_vectors_count(vectors);
+    uint32_t n = 0;
+
+    if (atomic_load_explicit(&vectors->refs, memory_order_acquire) != 1)
+        return -EBUSY;
+    for (uint32_t slot = 0; slot < count; slot++) {
+        const struct vectors_chunk *from = vectors_chunk(vectors, slot);
+        const uint32_t i = slot % MEMORY_VECTORS_CHUNK;
+
+        if ((atomic_load_explicit(&from->dead[i / 64], memory_order_relaxed) >> i % 64 & 1) != 0)
+            continue;
+        if (n != slot)
+            memcpy(vectors_chunk(vectors, n)->data[n % MEMORY_VECTORS_CHUNK], from->data[i],
+                MEMORY_VECTOR_BYTES);
+        n++;
+    }
+    for (uint32_t i = 0; i < CHUNKS_MAX && vectors->chunks[i] != NULL; i++) {
+        if (i * MEMORY_VECTORS_CHUNK < n) {
+            memset((void *)vectors->chunks[i]->dead, 0, sizeof(vectors->chunks[i]->dead));
+        } else {
+            free(vectors->chunks[i]);
+            vectors->chunks[i] = NULL;
+        }
+    }
+    atomic_store_explicit(&vectors->count, n, memory_order_release);
+    return 0;
+}
+
 uint32_t memory_vectors_count(const struct memory_vectors *vectors)
 {
     return atomic_load_explicit(&vectors->count, memory_order_acquire);

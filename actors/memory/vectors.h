@@ -1,7 +1,8 @@
 /* A growing array of vectors, 256 signed bytes each, and the search for those nearest to another.
  *
  * Vectors are appended at the end and found by their place (slot 0, 1, ...); one may be marked dead,
- * none is moved or changed, so that other threads may scan while the owner appends.
+ * none is moved or changed while anybody but the owner holds a reference, so that other threads may scan
+ * while the owner appends.
  *
  * Threads: one thread (the owner's) appends and kills; any thread that holds a reference scans what was
  *          appended before it asked for the count.
@@ -29,6 +30,10 @@ int64_t memory_vectors_append(struct memory_vectors *vectors, const int8_t *vect
 
 /* No later scan finds @slot. Owner. */
 void memory_vectors_kill(struct memory_vectors *vectors, uint32_t slot);
+
+/* Leave the dead slots out; the others move up, in their order. 0, or -EBUSY while anybody else holds a
+ * reference, because that one may scan: nothing changed. Owner, the only one to give references then. */
+int memory_vectors_compact(struct memory_vectors *vectors);
 
 uint32_t memory_vectors_count(const struct memory_vectors *vectors); /* slots, dead ones too */
 uint64_t memory_vectors_bytes(const struct memory_vectors *vectors);

@@ -173,15 +173,13 @@ static void test_compact_gives_slots_back(void **state)
                 memory_rows_kill(rows, slot);
         }
         assert_true(memory_rows_sparse(rows));
+        assert_int_equal(memory_rows_compact(rows), -EBUSY); /* somebody may scan */
+        assert_int_equal(memory_rows_count(rows), n + 5000);
+        assert_int_equal(memory_vectors_count(before), n + 5000);
+        memory_vectors_unref(before);
         assert_int_equal(memory_rows_compact(rows), 0);
         assert_false(memory_rows_sparse(rows));
         check_compacted(rows, id);
-
-        /* Who scans the old ones still may. */
-        assert_ptr_not_equal(before, memory_rows_vectors(rows));
-        assert_int_equal(memory_vectors_count(before), n + 5000);
-        assert_int_equal(memory_vectors_at(before, n)[0], (id - 4999) % 100);
-        memory_vectors_unref(before);
         bytes = round == 0 ? memory_rows_bytes(rows) : bytes;
     }
     assert_true(memory_rows_bytes(rows) < bytes + 2000 * 400); /* of 50000 */

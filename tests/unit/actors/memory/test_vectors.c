@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -215,6 +216,55 @@ static void test_scan_while_appending(void **state)
     assert_int_equal(s.wrong, 0);
 }
 
+static void *scan_once(void *arg)
+{
+    struct scanner *s = arg;
+    int8_t query[MEMORY_VECTOR_BYTES] = { 1 };
+    struct memory_near found[16];
+    const struct memory_scan scan = { query, NULL, 0, memory_vectors_count(s->vectors), 16 };
+    const uint32_t n = memory_vectors_scan(s->vectors, &scan, found);
+
+    for (uint32_t i = 0; i < n; i++)
+        s->wrong += found[i].product != memory_vectors_at(s->vectors, found[i].slot)[0];
+    memory_vectors_unref(s->vectors);
+    return NULL;
+}
+
+/* Vectors move only when the last scan has ended; what stays is in its order. */
+static void test_compact_waits_for_scans(void **state)
+{
+    struct scanner s = { .vectors = memory_vectors_new() };
+    uint32_t left = 0;
+
+    (void)state;
+    assert_int_equal(memory_vectors_compact(s.vectors), 0);
+    for (uint32_t round = 0; round < 8; round++) {
+        pthread_t thread;
+
+        while (memory_vectors_count(s.vectors) < left + MEMORY_VECTORS_CHUNK) {
+            const uint32_t slot = memory_vectors_count(s.vectors);
+            int8_t x[MEMORY_VECTOR_BYTES] = { (int8_t)((slot - left) / 50) };
+
+            memory_vectors_append(s.vectors, x);
+            if ((slot - left) % 50 != 0)
+                memory_vectors_kill(s.vectors, slot);
+        }
+        memory_vectors_ref(s.vectors);
+        assert_int_equal(memory_vectors_compact(s.vectors), -EBUSY);
+        assert_int_equal(pthread_create(&thread, NULL, scan_once, &s), 0);
+        while (memory_vectors_compact(s.vectors) != 0)
+            sched_yield();
+        pthread_join(thread, NULL);
+        left += MEMORY_VECTORS_CHUNK / 50 + 1;
+        assert_int_equal(memory_vectors_count(s.vectors), left);
+        for (uint32_t slot = 0; slot < left; slot++)
+            assert_int_equal(
+                memory_vectors_at(s.vectors, slot)[0], slot % (MEMORY_VECTORS_CHUNK / 50 + 1));
+    }
+    assert_int_equal(s.wrong, 0);
+    memory_vectors_unref(s.vectors);
+}
+
 /* ---- The built-in embedding ------------------------------------------------------------------- */
 
 static double cosine(const char *a, const char *b)
@@ -264,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_scan_finds_the_nearest),
         cmocka_unit_test(test_ranges_merge),
         cmocka_unit_test(test_scan_while_appending),
+        cmocka_unit_test(test_compact_waits_for_scans),
         cmocka_unit_test(test_near_texts_have_near_vectors),
     };
 
