@@ -24,9 +24,9 @@ struct aisys_core_options {
     uint32_t message_bytes_max; /* payload; 0: 16 MiB */
     uint32_t restarts_max; /* failures within restarts_ms after which an actor stays down; 0: 3 */
     uint32_t restarts_ms;  /* 0: 10000 */
-    uint32_t restart_delay_ms;                     /* before each restart; 0: at once */
+    uint32_t restart_delay_ms; /* before each restart; 0: at once */
     uint32_t drain_ms;         /* that a restart waits for what is still to be done; 0: 5000 */
-    bool loopback;                                 /* bus.local: socket */
+    bool loopback;             /* bus.local: socket */
     struct aisys_lane_limits lanes[AISYS_LANE_NR]; /* 0: 1 running, 256 queued */
 };
 
